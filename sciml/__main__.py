@@ -1,0 +1,5 @@
+"""``python -m sciml`` is the command `sciml`."""
+
+from sciml.cli import main
+
+main()

@@ -1,0 +1,185 @@
+"""The command line: each verb is one call of the library.
+
+Everything heavy is imported inside the verbs, so that ``sciml --help`` answers at once and loads neither NumPy nor torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sciml.progress import Progress
+from sciml.terminal import print_figures, print_report, say, verb
+
+app = typer.Typer(
+    name="sciml",
+    help="PDE problems declared once: data with a residual certificate, trained operators, and a check of both.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a dataset.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")]
+Split = Annotated[str, typer.Option(help="train, valid or test.")]
+
+
+@app.command("list")
+@verb
+def list_(as_json: Json = False) -> None:
+    """List the recipes that come with the suite."""
+    from sciml.data.recipe import list_recipes
+
+    recipes = {recipe.name: {"title": recipe.title, "problem": recipe.problem.kind, "shape": recipe.problem.grid.shape} for recipe in list_recipes()}
+    if as_json:
+        print_figures(recipes, as_json)
+        return
+    for name, facts in recipes.items():
+        typer.echo(f"{name:<20} {'x'.join(map(str, facts['shape'])):<12} {facts['title']}")
+
+
+@app.command()
+@verb
+def generate(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a path to a recipe.toml.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset; an interrupted one is completed.")],
+    samples: Annotated[int | None, typer.Option(min=1, help="Number of samples over all splits; the recipe's own where left out.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The recipe's own where left out.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; the samples do not depend on it.")] = 1,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry of the recipe.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Solve a recipe's problem for random parameters and store the samples with their residuals."""
+    from sciml.data.generate import generate as generate_dataset
+    from sciml.data.recipe import load_recipe
+
+    with Progress(quiet) as progress:
+        result = generate_dataset(load_recipe(recipe, overrides or ()), out, samples=samples, seed=seed, workers=workers, progress=progress)
+    print_figures(asdict(result), as_json)
+
+
+@app.command()
+@verb
+def info(data: Dataset, as_json: Json = False) -> None:
+    """Describe a dataset: problem, fields, splits, provenance."""
+    from sciml.data.info import describe
+
+    print_figures(describe(data), as_json)
+
+
+@app.command()
+@verb
+def verify(data: Dataset, as_json: Json = False) -> None:
+    """Check a dataset: layout, hashes, ranges, duplicates, and every residual recomputed from the stored fields."""
+    from sciml.data.verify import verify as verify_dataset
+
+    print_report(verify_dataset(data), as_json)
+
+
+@app.command("import")
+@verb
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.npz", help="Arrays of shape (samples, nx, ny[, nz]).")],
+    input_: Annotated[str, typer.Option("--input", help="Name of the array that a model sees.")],
+    output: Annotated[str, typer.Option("--output", help="Name of the array that a model predicts.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset to write.")],
+    test: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="A second file for the test split.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; the file's own where left out.")] = None,
+    valid_fraction: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of FILE.npz kept for validation.")] = 0.1,
+    symmetry: Annotated[list[str] | None, typer.Option(help="A symmetry of the map: reflect_x, reflect_y, swap_xy, ... (repeatable).")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Bring your own arrays into the store that every other verb reads."""
+    from sciml.data.convert import import_arrays
+
+    with Progress(quiet) as progress:
+        import_arrays(
+            file, out, input=input_, output=output, test=test, name=name, valid_fraction=valid_fraction, symmetries=tuple(symmetry or ()), progress=progress
+        )
+    typer.echo(str(out))
+
+
+@app.command()
+@verb
+def export(
+    data: Dataset,
+    out: Annotated[Path, typer.Option(help="The .vtkhdf file to write.")],
+    sample: Annotated[int, typer.Option(min=0, help="Number of the sample in its split.")] = 0,
+    split: Split = "test",
+) -> None:
+    """Write one sample as VTKHDF, for ParaView."""
+    from sciml.io.vtkhdf import export_sample
+
+    export_sample(data, out, split=split, sample=sample)
+    typer.echo(str(out))
+
+
+@app.command()
+@verb
+def train(
+    data: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
+    model: Annotated[str | None, typer.Option(help="fno, tfno or uno.")] = None,
+    hidden_channels: Annotated[int | None, typer.Option(min=1, help="Width of the network.")] = None,
+    modes: Annotated[int | None, typer.Option(min=1, help="Fourier modes kept along each axis.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples in one step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Largest step of AdamW's schedule.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
+    loss: Annotated[str | None, typer.Option(help="h1 or l2, relative.")] = None,
+    augment: Annotated[bool | None, typer.Option("--augment/--no-augment", help="Use the symmetries that the dataset declares.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a neural operator; every setting left out has the library's default."""
+    given = {name: value for name, value in locals().items() if name not in {"data", "out", "quiet", "as_json"} and value is not None}
+    from sciml.training import TrainSettings
+    from sciml.training import train as train_operator
+
+    with Progress(quiet) as progress:
+        result = train_operator(data, out, TrainSettings(**given), progress=progress)
+    print_figures(asdict(result), as_json)
+
+
+@app.command()
+@verb
+def evaluate(
+    run: Run,
+    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Another dataset; the one trained on where left out.")] = None,
+    split: Split = "test",
+    resolution: Annotated[int | None, typer.Option(min=2, help="Evaluate on a grid of this many cells along each axis.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="At most this many samples.")] = None,
+    gate: Annotated[float | None, typer.Option(help="Largest median relative L2 error that passes.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a trained operator: errors, the PDE residual of its predictions, speed against the solver."""
+    from sciml.training import evaluate as evaluate_run
+
+    with Progress(quiet) as progress:
+        result = evaluate_run(run, data, split=split, resolution=resolution, samples=samples, progress=progress)
+    print_report(result, as_json)
+
+
+@app.command()
+@verb
+def report(run: Run, out: Annotated[Path, typer.Option(help="The page to write; its JSON twin lies beside it.")]) -> None:
+    """Write one self-contained HTML page about a run, and the same as JSON."""
+    from sciml.report import write_report
+
+    typer.echo(str(write_report(run, out)))
+
+
+def main() -> None:
+    """Entry point of the command `sciml`."""
+    app(prog_name="sciml")

@@ -1,0 +1,224 @@
+"""Recipes: a problem, how to solve it and how many samples to keep, in TOML, checked before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, ValidationError, field_validator, model_validator
+
+import sciml
+from sciml.errors import RecipeError
+from sciml.problems import Problem, problem_kinds
+
+_LARGEST_FILE = 1 << 20
+STREAMS = {"train": 0, "valid": 1, "test": 2}
+"""Number of the random stream that a split draws its samples from."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SolverSettings(_Section):
+    """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual."""
+
+    method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "multigrid_cg"] = "auto"
+    rtol: Annotated[FiniteFloat, Field(ge=1e-14, le=1e-2)] = 1e-8
+
+
+class DataSettings(_Section):
+    """How many samples are kept, how they are split, and in what precision.
+
+    `valid` and `test` are the parts of `samples` that go to those splits (rounded to the nearest integer), the rest is train.
+    """
+
+    samples: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    valid: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
+    test: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
+    dtype: Literal["float32", "float64"] = "float32"
+    shard_samples: Annotated[int, Field(ge=1, le=100_000)] = 256
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> DataSettings:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid + test = {self.valid + self.test:g} leaves nothing to train on: keep their sum below 1")
+        return self
+
+
+class Recipe(_Section):
+    """Everything that the values of a dataset depend on, and its description."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+    title: str
+    description: str = ""
+    problem: SerializeAsAny[Problem]
+    solver: SolverSettings = SolverSettings()
+    data: DataSettings = DataSettings()
+
+    @field_validator("problem", mode="before")
+    @classmethod
+    def _by_kind(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        kinds = _known_kinds()
+        kind = value.get("kind")
+        if kind not in kinds:
+            raise ValueError(f"kind = {kind!r} is not a known problem{_hint(kind, kinds)}; known: {', '.join(sorted(kinds))}")
+        return kinds[kind].model_validate(dict(value))
+
+    def canonical_json(self) -> str:
+        """The recipe with every default written out, keys sorted: equal text means equal recipe."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_canonical_json(cls, text: str) -> Recipe:
+        """Inverse of `canonical_json`; raises `RecipeError`."""
+        try:
+            return cls.model_validate_json(text)
+        except (ValidationError, RecursionError) as error:
+            raise RecipeError(f"the stored recipe is not valid: {_sentence(error)}") from None
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that the values of sample i depend on; the number of samples and the prose are left out."""
+        content = json.loads(self.canonical_json())
+        data = content["data"]
+        keep = {"problem": content["problem"], "solver": content["solver"], "seed": data["seed"], "dtype": data["dtype"]}
+        return hashlib.sha256(json.dumps(keep, sort_keys=True).encode()).hexdigest()
+
+    def split_sizes(self, samples: int | None = None) -> dict[str, int]:
+        """Samples of each split; they sum to `samples` (None: the recipe's own number)."""
+        total = self.data.samples if samples is None else samples
+        valid, test = round(self.data.valid * total), round(self.data.test * total)
+        return {"train": total - valid - test, "valid": valid, "test": test}
+
+
+def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    name_or_path : name of a shipped recipe such as ``"darcy"``, or path of a TOML file.
+    overrides : ``"section.key=value"`` strings, the value in TOML notation (a bare word is a string).
+
+    Raises
+    ------
+    RecipeError : a missing or malformed file, an unknown key (the nearest known one is offered), a value out of its range.
+    """
+    path = _find(name_or_path)
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise RecipeError(f"recipe {path} has {path.stat().st_size} bytes; a recipe is a small TOML file, is this the right file?")
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read as TOML: {error}; correct the file") from None
+    except RecursionError:
+        raise RecipeError(f"recipe {path} is nested too deeply to be a recipe; flatten it") from None
+    for override in overrides:
+        _override(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except (ValidationError, RecursionError) as error:
+        raise RecipeError(f"recipe {path.name if path.name != 'recipe.toml' else path.parent.name}: {_sentence(error)}") from None
+
+
+def list_recipes() -> list[Recipe]:
+    """All shipped recipes, by name."""
+    return [load_recipe(path) for path in sorted(_shipped().glob("*/recipe.toml"))]
+
+
+def _shipped() -> Path:
+    """Folder of the shipped recipes: inside the package after an installation, `datasets/` beside it in a checkout."""
+    package = Path(sciml.__file__).parent
+    installed = package / "_datasets"
+    return installed if installed.is_dir() else package.parent / "datasets"
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(name_or_path)
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        shipped = _shipped() / text / "recipe.toml"
+        if shipped.is_file():
+            return shipped
+        names = [path.parent.name for path in _shipped().glob("*/recipe.toml")]
+        raise RecipeError(f"recipe {text!r} is not known{_hint(text, names)}; `sciml list` shows all, or give the path of a .toml file")
+    path = Path(text)
+    if "\0" in text or not path.is_file():
+        raise RecipeError(f"recipe {text!r} is not a file; give the path of a .toml file, or a name from `sciml list`")
+    return path
+
+
+def _known_kinds() -> dict[str, type[Problem]]:
+    """Problem kinds, with those that other installed packages offer through the entry-point group ``sciml.problems``."""
+    for entry in metadata.entry_points(group="sciml.problems"):
+        entry.load()
+    return problem_kinds()
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names):
+        raise RecipeError(f"override {override!r} must read section.key=value, for example problem.resolution=64")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = text.strip()
+    section = content
+    for name in names[:-1]:
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise RecipeError(f"override {override!r}: {name!r} is a plain value in this recipe, not a section")
+    section[names[-1]] = value
+
+
+def _hint(word: Any, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _sentence(error: ValidationError | RecursionError) -> str:
+    """The first complaint of pydantic as one sentence with field, value and remedy."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply; flatten it"
+    first = error.errors()[0]
+    keys = _known_keys()  # a location also names the members of unions that were tried: only keys mean something to a reader
+    *above, last = first["loc"] or ("recipe",)
+    place = ".".join(str(part) for part in (*(part for part in above if part in keys), last))
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {place!r}{_hint(last, keys)}; remove or correct it"
+    if first["type"] == "missing":
+        return f"{place} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = f" = {value!r}" if isinstance(value, (str, int, float, bool, list, tuple)) and len(repr(value)) < 80 else ""
+    return f"{place}{shown}: {message[0].lower() + message[1:]}"
+
+
+def _known_keys() -> set[str]:
+    """Every key that some section of a recipe may hold, for nearest-name hints."""
+    keys: set[str] = set()
+    waiting: list[type[BaseModel]] = [Recipe, *problem_kinds().values()]
+    while waiting:
+        model = waiting.pop()
+        keys |= set(model.model_fields)
+        for field in model.model_fields.values():
+            waiting += [part for part in _models_in(field.annotation) if not set(part.model_fields) <= keys]
+    return keys
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -1,0 +1,96 @@
+"""Turn sample numbers into solved samples: the part of generation that runs in worker processes.
+
+A sample depends on the recipe, the stream and its number, and on nothing else: not on the process, its neighbours or the order.
+Every library runs with one thread here, because sums over threads round differently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import cache
+from multiprocessing.connection import Connection, wait
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from sciml.data.recipe import Recipe
+from sciml.data.shard import Certificate, Sample
+from sciml.discretize import discrete_residual, discretize
+from sciml.problems import seed_words
+from solvers import SolverError, linear_solve
+
+Solved = tuple[dict[str, np.ndarray], Certificate]
+
+
+def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
+    """Draw, solve and certify samples; raises SolverError naming the first that could not be solved."""
+    with _one_thread():
+        return [_solve_sample(recipe, stream, index) for index in indices]
+
+
+def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
+    problem, dtype = recipe.problem, np.dtype(recipe.data.dtype)
+    words = seed_words(recipe.data.seed, stream, index)
+    # What is stored is what is solved: the parameters are rounded first, so that the stored ones reproduce the operator exactly.
+    parameters = {name: np.asarray(value, dtype) for name, value in problem.sample(words, dtype).items()}
+    began = time.perf_counter()
+    system = discretize(problem, parameters)
+    solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol)
+    seconds = time.perf_counter() - began
+    if solution.status.name != "SUCCESS":
+        raise SolverError(_complaint(recipe, stream, index, f"{solution.method} ended with {solution.status.name}: {solution.status.value}"))
+    fields = system.unpack(solution.x)
+    residual = discrete_residual(problem, parameters, fields).relative
+    stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
+    if not all(np.isfinite(value).all() for value in stored.values()):
+        raise SolverError(_complaint(recipe, stream, index, f"the solution does not fit into {dtype}"))
+    return {**parameters, **stored}, Certificate(index, words, residual, solution.iterations, solution.method, seconds)
+
+
+def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:
+    return f"sample {index} of stream {stream} of recipe {recipe.name!r} (seed {recipe.data.seed}) was not solved: {what}"
+
+
+def sample_bytes(recipe: Recipe, sample: Sample) -> int:
+    """Size of a stored sample with these random parameters."""
+    item = np.dtype(recipe.data.dtype).itemsize
+    cells = int(np.prod(recipe.problem.grid.shape))
+    return item * (len(recipe.problem.outputs) * cells + sum(value.size for value in sample.values()))
+
+
+def start_worker(lifeline: Connection) -> None:
+    """Set up a worker process: Ctrl-C is the parent's business, and the worker ends when the parent lets go of `lifeline`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
+
+
+def _follow(lifeline: Connection) -> None:
+    # The queues of a pool stay open when its parent is killed: without this its workers would wait for work for ever.
+    wait([lifeline])
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    numba = sys.modules.get("numba")
+    threads = numba.get_num_threads() if numba else 1
+    with _libraries().limit(limits=1):
+        if numba:
+            numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if numba:
+                numba.set_num_threads(threads)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looking for the loaded libraries takes milliseconds, as much as solving a small sample."""
+    return ThreadpoolController()

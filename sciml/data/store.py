@@ -1,0 +1,172 @@
+"""A dataset folder being written: one writer at a time, nothing overwritten that is not the same dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sciml.data.durable import sha256_of_file
+from sciml.data.layout import ShardLayout
+from sciml.data.manifest import FILE_NAME, SPLITS, Manifest, read_manifest, write_manifest
+from sciml.data.shard import Certificate, Sample, ShardReader, ShardWriter
+from sciml.errors import DatasetError
+
+__all__ = ["Certificate", "Sample", "ShardWriter", "Store"]
+
+_LOCK = ".lock"
+_OURS = frozenset({_LOCK, FILE_NAME + ".part"})
+_NEVER_DECIDING = {"splits", "shards", "versions", "identity", "samples", "shard_samples"}
+
+
+class Store:
+    """Open `root` for writing the dataset that `manifest` describes; a context manager that holds the folder's lock.
+
+    An existing dataset is continued when its identity and seed are the same; its splits may grow and never shrink. Finished
+    shards whose SHA-256 matches the manifest are kept.
+
+    Parameters
+    ----------
+    root : folder of the dataset, made where it does not exist.
+    manifest : description with the sizes of the splits wanted and no shards.
+    notes : attributes for ``/provenance`` of every shard written now (recipe text, versions, machine).
+
+    Raises
+    ------
+    DatasetError
+        The folder holds something else, another process is writing to it, or it cannot be written.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, notes: Mapping[str, str]) -> None:
+        self.root = root
+        self.manifest = manifest
+        self._notes = notes
+        self._open: list[ShardWriter] = []
+        _refuse_foreign(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(root / _LOCK, timeout=0, fallback_to_soft=False)
+            self._lock.acquire()
+        except Timeout:
+            raise DatasetError(f"{root} is being written by another process: wait for it to end, or choose another folder") from None
+        except OSError as error:
+            raise DatasetError(f"{root} cannot be written ({error.strerror}): choose another folder") from None
+
+    def __enter__(self) -> Store:
+        try:
+            if (self.root / FILE_NAME).exists():
+                self.manifest = self._continued(read_manifest(self.root))
+            self._write_manifest()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._open:
+            writer.close()
+        self._lock.release()
+
+    def unfinished(self) -> Iterator[ShardWriter]:
+        """A writer for every shard that still needs samples, split by split; shards found full are entered in the manifest."""
+        for layout in self._planned():
+            if any(self._describes(entry, layout) for entry in self.manifest.shards):
+                continue
+            if self._found_full(layout):
+                self._record(layout.entry(sha256_of_file(self.root / layout.path)))
+                continue
+            writer = ShardWriter(self.root, layout, self._notes)
+            self._open.append(writer)
+            if writer.missing:
+                yield writer
+            else:
+                self.finish(writer)
+
+    @property
+    def done(self) -> int:
+        """Samples that are on disk for good, in finished shards and in those being written."""
+        written = sum(writer.layout.samples - len(writer.missing) for writer in self._open)
+        return written + sum(shard.samples for shard in self.manifest.shards)
+
+    def finish(self, writer: ShardWriter) -> None:
+        """Close a full shard and enter it in the manifest: from here on it is part of the dataset."""
+        entry = writer.finish()
+        self._open.remove(writer)
+        self._record(entry)
+
+    def _planned(self) -> Iterator[ShardLayout]:
+        step = self.manifest.shard_samples
+        for split in SPLITS:
+            count = self.manifest.splits.get(split, 0)
+            for start in range(0, count, step):
+                yield ShardLayout(self.manifest, split, start, min(step, count - start))
+
+    @staticmethod
+    def _describes(entry: Any, layout: ShardLayout) -> bool:
+        return (entry.path, entry.start, entry.samples) == (layout.path, layout.start, layout.samples)
+
+    def _found_full(self, layout: ShardLayout) -> bool:
+        """Whether the finished file is there with every sample intact, as after a kill between its rename and the manifest's."""
+        path = self.root / layout.path
+        if not path.exists():
+            return False
+        try:
+            reader = ShardReader.open(self.root, layout, path)
+        except DatasetError:
+            return False
+        with reader.file:
+            return all(reader.trusted(position) is not None for position in range(layout.samples))
+
+    def _continued(self, existing: Manifest) -> Manifest:
+        """The manifest of the folder, grown to the sizes wanted, without shards whose bytes changed."""
+        _refuse_other(self.root, existing, self.manifest)
+        splits = {split: max(existing.splits.get(split, 0), self.manifest.splits.get(split, 0)) for split in SPLITS}
+        intact = [shard for shard in existing.shards if self._intact(shard)]
+        return self.manifest.model_copy(update={"shard_samples": existing.shard_samples, "splits": splits, "shards": tuple(intact)})
+
+    def _intact(self, shard: Any) -> bool:
+        path = self.root / shard.path
+        return path.is_file() and sha256_of_file(path) == shard.sha256
+
+    def _record(self, entry: Any) -> None:
+        others = [shard for shard in self.manifest.shards if shard.path != entry.path]
+        order = {split: rank for rank, split in enumerate(SPLITS)}
+        shards = tuple(sorted((*others, entry), key=lambda shard: (order[shard.split], shard.start)))
+        self.manifest = self.manifest.model_copy(update={"shards": shards})
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        try:
+            write_manifest(self.root, self.manifest)
+        except OSError as error:
+            raise DatasetError(f"{self.root / FILE_NAME} cannot be written ({error.strerror}): free space or choose another folder, then run the same command again") from None
+
+
+def _refuse_foreign(root: Path) -> None:
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise DatasetError(f"{root} is a file: choose a folder for the dataset")
+    if not (root / FILE_NAME).exists():
+        foreign = sorted(item.name for item in root.iterdir() if item.name not in _OURS)
+        if foreign:
+            raise DatasetError(f"{root} already holds other files ({foreign[0]}, {len(foreign)} in all): choose a new or an empty folder")
+
+
+def _refuse_other(root: Path, existing: Manifest, wanted: Manifest) -> None:
+    if existing.identity == wanted.identity and existing.seed == wanted.seed:
+        return
+    place, old, new = _first_difference(existing.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    raise DatasetError(f"{root} holds another dataset, {existing.name!r} ({place} is {old} there and {new} here): choose another folder")
+
+
+def _first_difference(old: Any, new: Any, place: str = "") -> tuple[str, str, str]:
+    """Where two JSON values differ first, and both values there as short text."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted((old.keys() | new.keys()) - _NEVER_DECIDING):
+            if old.get(key) != new.get(key):
+                return _first_difference(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
+    return place, json.dumps(old)[:60], json.dumps(new)[:60]

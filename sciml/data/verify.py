@@ -1,0 +1,189 @@
+"""Check a dataset against its manifest, its layout, and the equation that its samples claim to solve."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sciml.checks import Check, CheckReport
+from sciml.data.durable import sha256_of_file
+from sciml.data.layout import ShardLayout
+from sciml.data.manifest import SPLITS, Manifest, ShardEntry, read_manifest
+from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
+from sciml.errors import DatasetError
+
+if TYPE_CHECKING:
+    from sciml.data.recipe import Recipe
+
+_SHOWN = 20
+
+
+@dataclass
+class _Findings:
+    """What one pass over all samples found; `sentences` say where, the first few of them."""
+
+    samples: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    sentences: list[str] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    stored: list[float] = field(default_factory=list)
+    recomputed: list[float] = field(default_factory=list)
+    excess: list[float] = field(default_factory=list)
+
+    def add(self, kind: str, sentence: str) -> None:
+        self.counts[kind] += 1
+        if len(self.sentences) < _SHOWN:
+            self.sentences.append(sentence)
+
+
+def verify(path: str | os.PathLike[str]) -> CheckReport:
+    """Read every byte of a dataset and recompute what can be recomputed.
+
+    Residuals are recomputed from the stored parameters and outputs with the problem's own operator. The gate is the recipe's
+    `rtol`, plus for float32 what rounding the fields to float32 can add at most.
+
+    Returns
+    -------
+    CheckReport
+        ``details`` hold the number of samples per split, the first sentences about what is wrong, and residual figures.
+
+    Raises
+    ------
+    DatasetError
+        The folder has no readable manifest; damaged shards are reported as failed checks instead.
+    """
+    began = time.perf_counter()
+    root = Path(path)
+    manifest = read_manifest(root)
+    recipe = _recipe(manifest)
+    found = _Findings()
+    for reader in _sound_shards(root, manifest, found):
+        with reader.file:
+            for position in range(reader.layout.samples):
+                _look_at(reader, position, recipe, found)
+    details = {
+        "path": str(root),
+        "samples": {split: found.samples[split] for split in SPLITS},
+        "problems": found.sentences,
+        "stored_residual": _summary(found.stored),
+        "recomputed_residual": _summary(found.recomputed),
+    }
+    return CheckReport(f"verify {manifest.name}", _checks(manifest, recipe, found), time.perf_counter() - began, details)
+
+
+def _recipe(manifest: Manifest) -> Recipe | None:
+    if manifest.recipe is None:
+        return None
+    from sciml.data.recipe import Recipe  # imported arrays need neither the problems nor the solvers
+
+    return Recipe.from_canonical_json(manifest.recipe_json)
+
+
+def _sound_shards(root: Path, manifest: Manifest, found: _Findings) -> Iterator[ShardReader]:
+    """Open shards one after another; those that cannot be trusted are reported, and read where they can be."""
+    for shard in manifest.shards:
+        try:
+            reader = ShardReader.open(root, _layout(manifest, shard), root / shard.path)
+        except DatasetError as error:
+            found.add("layout", str(error))
+            continue
+        if sha256_of_file(root / shard.path) != shard.sha256:
+            found.add("sha256", f"{shard.path} has another SHA-256 than the manifest says")
+        yield reader
+
+
+def _layout(manifest: Manifest, shard: ShardEntry) -> ShardLayout:
+    return ShardLayout(manifest, shard.split, shard.start, shard.samples)
+
+
+def _look_at(reader: ShardReader, position: int, recipe: Recipe | None, found: _Findings) -> None:
+    manifest, split = reader.layout.manifest, reader.layout.split
+    where = f"{split} sample {reader.layout.start + position}"
+    try:
+        sample = reader.sample(position)
+        certificate = reader.certificate(position)
+    except OSError as error:
+        found.add("checksum", f"{where} cannot be read ({' '.join(str(error).split())})")
+        return
+    found.samples[split] += 1
+    if not reader.is_recorded(position, sample_digest(manifest, sample)):
+        found.add("checksum", f"{where} differs from its recorded SHA-256, or was never completed")
+    broken = [name for name, value in sample.items() if not np.isfinite(value).all()]
+    if broken:
+        found.add("nonfinite", f"{where} has NaN or infinite values in {broken[0]!r}")
+        return
+    _look_for_twin(manifest, sample, where, split, found)
+    if recipe is not None:
+        _recompute(recipe, split, sample, certificate, where, found)
+
+
+def _look_for_twin(manifest: Manifest, sample: Sample, where: str, split: str, found: _Findings) -> None:
+    digest = sha256()
+    for name in (*manifest.inputs, *manifest.scalars):
+        digest.update(np.ascontiguousarray(sample[name]).data)
+    twin = found.inputs.setdefault(digest.hexdigest(), where)
+    if twin != where:
+        kind = "twin" if twin.startswith(split) else "leak"
+        found.add(kind, f"{where} has the same inputs as {twin}")
+
+
+def _recompute(recipe: Recipe, split: str, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
+    from sciml.data.recipe import STREAMS
+    from sciml.discretize import discrete_residual
+    from sciml.problems import seed_words
+
+    if certificate.seed_words != seed_words(recipe.data.seed, STREAMS[split], certificate.index):
+        found.add("seeds", f"{where} names seed words that its number does not have")
+    parameters = {name: sample[name] for name in recipe.problem.inputs}
+    try:
+        recipe.problem.check(parameters)
+        residual = discrete_residual(recipe.problem, parameters, {name: sample[name] for name in recipe.problem.outputs})
+    except DatasetError as error:
+        found.add("range", f"{where}: {error}")
+        return
+    rounding = residual.rounding if recipe.data.dtype == "float32" else 1e-6 * recipe.solver.rtol
+    found.stored.append(certificate.relative_residual)
+    found.recomputed.append(residual.relative)
+    found.excess.append(residual.relative / (recipe.solver.rtol + rounding))
+    if not found.excess[-1] <= 1:
+        found.add("residual", f"{where} has residual {residual.relative:.3e}, its gate is {recipe.solver.rtol + rounding:.3e}")
+
+
+def _checks(manifest: Manifest, recipe: Recipe | None, found: _Findings) -> list[Check]:
+    missing = sum(manifest.splits.values()) - sum(found.samples.values())
+    counted = {
+        "samples missing": missing,
+        "shards that do not follow the layout": found.counts["layout"],
+        "shards with another SHA-256": found.counts["sha256"],
+        "samples with another SHA-256": found.counts["checksum"],
+        "samples with non-finite values": found.counts["nonfinite"],
+        "duplicates within a split": found.counts["twin"],
+        "duplicates across splits": found.counts["leak"],
+    }
+    checks = [Check(name, number, "<=", 0, status="exact") for name, number in counted.items()]
+    if recipe is None:
+        return checks
+    checks.append(Check("samples out of range", found.counts["range"], "<=", 0, status="exact"))
+    checks.append(Check("samples with other seed words", found.counts["seeds"], "<=", 0, status="exact"))
+    gate = "rtol of the recipe"
+    checks.append(Check("largest stored relative residual", _largest(found.stored), "<=", recipe.solver.rtol, reference=gate))
+    rounded = f"{gate} + rounding of the fields to float32" if recipe.data.dtype == "float32" else gate
+    checks.append(Check("largest recomputed residual over its gate", _largest(found.excess), "<=", 1.0, reference=rounded))
+    return checks
+
+
+def _largest(values: list[float]) -> float:
+    """NaN when there is none or one is NaN, which no check passes."""
+    return float(np.max(values)) if values else float("nan")
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    return {"median": float(np.median(values)), "max": float(np.max(values))} if values else {}

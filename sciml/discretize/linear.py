@@ -1,0 +1,137 @@
+"""Linear systems of steady problems, and the residual of any field under the same operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sciml.errors import DatasetError
+from sciml.problems.base import Parameters, Problem
+from sciml.problems.elliptic import Elliptic
+from solvers.linear.fast_poisson import fast_solve
+from solvers.linear.stencil import ConstantCoefficients, StencilOperator, diffusion_operator
+
+Array = NDArray[Any]
+_UNIT_ROUNDOFF_32 = 2.0**-24
+_COMPATIBLE = 1e-6  # relative imbalance that rounding of stored data may leave in a pure Neumann or periodic problem
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSystem:
+    """``operator @ x = rhs``.
+
+    Attributes
+    ----------
+    operator : `StencilOperator` or SciPy sparse matrix.
+    rhs : array of the unknowns' shape.
+    unpack : solution array -> named output fields; `pack` is its inverse.
+    """
+
+    operator: StencilOperator | sp.csr_matrix
+    rhs: Array
+    unpack: Callable[[Array], dict[str, Array]]
+    pack: Callable[[Mapping[str, Array]], Array]
+
+
+@singledispatch
+def discretize(problem: Problem, parameters: Parameters) -> LinearSystem:
+    """Assemble the linear system of a steady problem; register another kind with ``@discretize.register``.
+
+    Raises
+    ------
+    DatasetError : parameters that are missing, misshapen, not finite or out of range, or a source that a pure Neumann or periodic
+        problem cannot balance.
+    """
+    raise TypeError(f"no discretisation is registered for problem kind {problem.kind!r}")
+
+
+@discretize.register
+def _elliptic(problem: Elliptic, parameters: Parameters) -> LinearSystem:
+    problem.check(parameters)
+    grid = problem.grid
+    operator = diffusion_operator(
+        problem.coefficient(parameters),
+        shape=grid.shape,
+        spacing=grid.spacing,
+        sides=problem.boundary_kinds,  # type: ignore[arg-type]
+        reaction=problem.reaction(parameters),
+    )
+    rhs = np.array(np.broadcast_to(problem.right_hand_side(parameters), grid.shape))
+    for axis, name in enumerate(grid.axes):
+        for end, kind in zip(("low", "high"), problem.boundary_kinds[axis], strict=True):
+            if kind != "periodic":
+                data = problem.side_value(f"{name}_{end}", parameters)
+                _add_side(rhs, operator, axis, end, kind, data, grid.spacing[axis])
+    if operator.is_singular:
+        _balance(problem, rhs)
+    return LinearSystem(operator, rhs, lambda x: {problem.unknown: x}, lambda fields: np.asarray(fields[problem.unknown], np.float64))
+
+
+def _add_side(rhs: Array, operator: StencilOperator, axis: int, end: str, kind: str, data: Array, h: float) -> None:
+    """Move known boundary data to the right-hand side of the cells that touch the side."""
+    layer = (slice(None),) * axis + (0 if end == "low" else -1,)
+    rhs[layer] += operator.faces[axis][layer] * data if kind == "dirichlet" else data / h
+
+
+def _balance(problem: Problem, rhs: Array) -> None:
+    """Without Dirichlet sides sources and boundary fluxes must cancel; remove the rounding of that, refuse anything larger."""
+    total, scale = float(rhs.mean()), float(np.abs(rhs).max())
+    if abs(total) > _COMPATIBLE * scale:
+        raise DatasetError(
+            f"problem {problem.kind!r} has no Dirichlet side, and its source and boundary fluxes add up to {total:g} per unit volume "
+            "instead of 0, so no solution exists: balance them, or make one side Dirichlet"
+        )
+    rhs -= total
+
+
+@dataclass(frozen=True)
+class Residual:
+    """How well given fields satisfy the discrete equations.
+
+    Attributes
+    ----------
+    relative : ``||b - A x||_2 / ||b||_2``.
+    relative_dual : the same ratio in the norm of H^-1, through the constant-coefficient operator with the problem's boundary
+        conditions; rough errors count for as much as they move the solution. NaN where the unknowns are not on a stencil.
+    rounding : what rounding the fields to float32 can add to `relative`, ``u ||  |A| |x|  ||_2 / ||b||_2`` with u = 2^-24.
+    """
+
+    relative: float
+    relative_dual: float
+    rounding: float
+
+
+def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[str, Array]) -> Residual:
+    """Residual of `fields` (true, stored or predicted) under the operator that the solver used.
+
+    Examples
+    --------
+    >>> from sciml.problems import Poisson
+    >>> wave = {"wavenumbers": (3.0, 2.0), "phases": (0.3, 0.1)}
+    >>> problem = Poisson(resolution=32, solution=wave)
+    >>> discrete_residual(problem, {}, problem.exact({})).relative_dual < 2e-3  # the truncation error of the scheme
+    True
+    """
+    system = discretize(problem, parameters)
+    x = system.pack(fields)
+    A, b = system.operator, system.rhs
+    residual = b - np.asarray(A @ x.reshape(b.shape))
+    norm = float(np.linalg.norm(b)) or 1.0
+    magnitude = A.abs_matvec(x) if isinstance(A, StencilOperator) else abs(A) @ np.abs(x)
+    dual = _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0) if isinstance(A, StencilOperator) else float("nan")
+    rounding = _UNIT_ROUNDOFF_32 * float(np.linalg.norm(magnitude)) / norm
+    return Residual(float(np.linalg.norm(residual)) / norm, dual, rounding)
+
+
+def _dual_norm(problem: Problem, r: Array) -> float:
+    """``sqrt(r . L^-1 r)`` with L the negative Laplacian under the problem's boundary conditions."""
+    sides: Any = problem.boundary_kinds
+    laplacian = ConstantCoefficients(tuple(h**-2 for h in problem.grid.spacing), sides, 0.0)
+    return math.sqrt(max(float(np.vdot(r, fast_solve(laplacian, r))), 0.0))

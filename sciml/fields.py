@@ -1,0 +1,186 @@
+"""Laws of random parameters: numbers, Gaussian random fields and what is made of them.
+
+A field is a function, not an array: its random coefficients are drawn mode by mode, lowest frequencies first, so the same random
+numbers give the same function on every grid, truncated to the modes that the grid can hold.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+
+from sciml.grid import Grid
+
+Array = NDArray[np.float64]
+Positive = Annotated[FiniteFloat, Field(gt=0, le=1e12)]
+
+
+class _Law(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def is_random(self) -> bool:
+        return True
+
+
+class Constant(_Law):
+    """The same known number everywhere and in every sample; never stored with a sample."""
+
+    kind: Literal["constant"] = "constant"
+    value: FiniteFloat
+
+    @property
+    def is_random(self) -> bool:
+        return False
+
+    def sample(self, grid: Grid, rng: Generator) -> Array:
+        return np.asarray(self.value)
+
+
+class Uniform(_Law):
+    """One number a sample, uniform on [low, high)."""
+
+    kind: Literal["uniform"] = "uniform"
+    low: FiniteFloat
+    high: FiniteFloat
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low} must be smaller than high = {self.high}")
+        return self
+
+    def sample(self, grid: Grid, rng: Generator) -> Array:
+        return np.asarray(rng.uniform(self.low, self.high))
+
+
+class GaussianRandomField(_Law):
+    """Centred Gaussian field with covariance ``amplitude^2 tau^(2 alpha - d) (-Laplacian + tau^2)^(-alpha)`` and zero mean over the box.
+
+    ``boundary = "neumann"`` takes the Laplacian with Neumann sides (cosine modes): with alpha = 2, tau = 3 and d = 2 this is the law
+    of the Darcy benchmark of Li et al. (2021, "Fourier neural operator", A.3.2). ``"periodic"`` takes Fourier modes: alpha = 2.5 and
+    tau = 7 is the law of that paper's vorticity *code*, 7^3 (-Laplacian + 49)^(-2.5); the paper prints the prefactor 7^(3/2),
+    which is that of the standard deviation.
+
+    alpha must exceed d/2 for the field to have a finite variance in the limit of fine grids.
+    """
+
+    kind: Literal["gaussian_random_field"] = "gaussian_random_field"
+    alpha: Annotated[FiniteFloat, Field(gt=0, le=20)] = 2.0
+    tau: Positive = 3.0
+    boundary: Literal["neumann", "periodic"] = "neumann"
+    amplitude: Positive = 1.0
+
+    def eigenvalues(self, grid: Grid) -> Array:
+        """Variances of the coefficients of the L2-orthonormal modes that `grid` resolves, in the grid's shape."""
+        factor = np.pi if self.boundary == "neumann" else 2 * np.pi
+        numbers = [_wavenumbers(n, self.boundary) for n in grid.shape]
+        k2 = sum(
+            ((factor * k / length) ** 2).reshape((-1,) + (1,) * (grid.dimension - axis - 1))
+            for axis, (k, length) in enumerate(zip(numbers, grid.extent, strict=True))
+        )
+        variances = self.amplitude**2 * self.tau ** (2 * self.alpha - grid.dimension) * (k2 + self.tau**2) ** -self.alpha
+        for axis, n in enumerate(grid.shape):
+            if self.boundary == "periodic" and n % 2 == 0:  # the Nyquist mode has no partner of opposite sign
+                variances[(slice(None),) * axis + (n // 2,)] = 0.0
+        variances.flat[0] = 0.0
+        return variances
+
+    def sample(self, grid: Grid, rng: Generator) -> Array:
+        normal = np.empty(grid.shape)
+        normal.flat[_lowest_first(grid.shape, self.boundary)] = rng.standard_normal(normal.size)
+        coefficients = np.sqrt(self.eigenvalues(grid) / grid.volume) * normal
+        if self.boundary == "neumann":
+            return np.asarray(sfft.idctn(coefficients * math.sqrt(normal.size), norm="ortho"))
+        # cos + sin of 2 pi k.x over all signed k is an orthonormal basis (Hartley), sampled half a cell off the origin.
+        for axis, n in enumerate(grid.shape):
+            shift = np.exp(1j * np.pi * _wavenumbers(n, "periodic") / n)
+            coefficients = coefficients * shift.reshape((-1,) + (1,) * (grid.dimension - axis - 1))
+        waves = sfft.ifftn(coefficients) * normal.size
+        return np.asarray(waves.real + waves.imag)
+
+
+class LogNormal(_Law):
+    """``scale * exp(field)``: positive, smooth where the field is."""
+
+    kind: Literal["log_normal"] = "log_normal"
+    field: GaussianRandomField = GaussianRandomField()
+    scale: Positive = 1.0
+
+    def sample(self, grid: Grid, rng: Generator) -> Array:
+        return self.scale * np.exp(self.field.sample(grid, rng))
+
+
+class BinaryField(_Law):
+    """`high` where the field is positive, `low` elsewhere: two phases with a random interface."""
+
+    kind: Literal["binary"] = "binary"
+    field: GaussianRandomField = GaussianRandomField()
+    low: FiniteFloat = 3.0
+    high: FiniteFloat = 12.0
+
+    def sample(self, grid: Grid, rng: Generator) -> Array:
+        return np.where(self.field.sample(grid, rng) > 0, self.high, self.low)
+
+
+class SmoothStep(_Law):
+    """``low + (high - low) / (1 + exp(-steepness field))``: two phases with a smooth transition."""
+
+    kind: Literal["smooth_step"] = "smooth_step"
+    field: GaussianRandomField = GaussianRandomField()
+    low: FiniteFloat = 3.0
+    high: FiniteFloat = 12.0
+    steepness: Positive = 4.0
+
+    def sample(self, grid: Grid, rng: Generator) -> Array:
+        return self.low + (self.high - self.low) / (1 + np.exp(-self.steepness * self.field.sample(grid, rng)))
+
+
+def _number_is_constant(value: Any) -> Any:
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {"kind": "constant", "value": value} if plain else value
+
+
+Law = Annotated[
+    Annotated[
+        Constant | Uniform | GaussianRandomField | LogNormal | BinaryField | SmoothStep,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_number_is_constant),
+]
+"""Any law; a plain number stands for `Constant`."""
+
+
+def law_range(law: Any) -> tuple[float, float]:
+    """Smallest and largest value that a law can give."""
+    if isinstance(law, Constant):
+        return law.value, law.value
+    if isinstance(law, (Uniform, BinaryField, SmoothStep)):
+        return min(law.low, law.high), max(law.low, law.high)
+    return (0.0 if isinstance(law, LogNormal) else -math.inf), math.inf
+
+
+def _wavenumbers(n: int, boundary: str) -> NDArray[np.int64]:
+    k = np.arange(n)
+    return k if boundary == "neumann" else np.where(k <= (n - 1) // 2, k, k - n)
+
+
+@lru_cache(maxsize=32)
+def _lowest_first(shape: tuple[int, ...], boundary: str) -> NDArray[np.int64]:
+    """Flat positions of the modes ordered by their largest wavenumber, ties by signed wavenumbers: the order of drawing.
+
+    The order of two modes does not depend on the grid, so a finer grid continues a coarser one's sequence.
+    """
+    numbers = np.meshgrid(*(_wavenumbers(n, boundary) for n in shape), indexing="ij")
+    shell = np.max(np.abs(numbers), axis=0).ravel()
+    for axis, n in enumerate(shape):
+        if boundary == "periodic" and n % 2 == 0:  # unpaired Nyquist modes carry no variance: they draw last
+            shell = np.where(numbers[axis].ravel() == -(n // 2), max(shape), shell)
+    return np.lexsort([*(k.ravel() for k in reversed(numbers)), shell])

@@ -1,0 +1,64 @@
+"""Steady Darcy flow ``-div(a grad p) = f`` through a random medium."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from sciml.errors import DatasetError
+from sciml.fields import BinaryField, Constant, Law, law_range
+from sciml.problems.base import Array, Parameters
+from sciml.problems.elliptic import Elliptic
+from sciml.problems.jet import Jets
+
+
+class Darcy(Elliptic):
+    """Pressure in a porous medium, in divergence form.
+
+    Parameters
+    ----------
+    permeability : law of a; its values must be positive.
+    source : law of f, the fluid produced per unit volume.
+    """
+
+    kind: Literal["darcy"] = "darcy"
+    permeability: Law = BinaryField()
+    source: Law = Constant(value=1.0)
+
+    @model_validator(mode="after")
+    def _positive(self) -> Darcy:
+        low, _ = law_range(self.permeability)
+        if low < 0 or (low == 0 and self.permeability.kind != "log_normal"):
+            raise ValueError(f"permeability can reach {low:g}; it must be positive: raise its lower bound, or take kind = 'log_normal'")
+        return self
+
+    def laws(self) -> dict[str, Any]:
+        return {"permeability": self.permeability, "source": self.source, **self.side_laws()}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("pressure",)
+
+    def check(self, parameters: Parameters) -> None:
+        super().check(parameters)
+        smallest = self.value("permeability", parameters).min()
+        if not smallest > 0:
+            raise DatasetError(f"parameter 'permeability' reaches {smallest:g}; it must be positive everywhere")
+
+    def coefficient(self, parameters: Parameters) -> Array:
+        return self.value("permeability", parameters)
+
+    def reaction(self, parameters: Parameters) -> Array:
+        return np.asarray(0.0)
+
+    def right_hand_side(self, parameters: Parameters) -> Array:
+        return self.value("source", parameters)
+
+    def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
+        pressure, permeability = jets["pressure"], parameters["permeability"]
+        assert pressure.gradient is not None
+        assert permeability.gradient is not None
+        drift = sum(a * p for a, p in zip(permeability.gradient, pressure.gradient, strict=True))
+        return -(permeability.value * pressure.laplacian + drift) - parameters["source"].value

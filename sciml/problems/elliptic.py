@@ -1,0 +1,37 @@
+"""The family ``-div(a grad u) + c u = f`` that Poisson, Darcy, screened Poisson and an implicit heat step belong to."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from sciml.problems.base import Array, Parameters, Problem
+
+
+class Elliptic(Problem):
+    """A scalar self-adjoint elliptic problem with one unknown.
+
+    Boundary data are the parameters ``boundary_<side>``: the value on a Dirichlet side, ``a du/dn`` (outward) on a Neumann side.
+    """
+
+    @property
+    def unknown(self) -> str:
+        """Name of the one output."""
+        return self.outputs[0]
+
+    @abstractmethod
+    def coefficient(self, parameters: Parameters) -> Array:
+        """a: a positive number, or a field of the grid's shape."""
+
+    @abstractmethod
+    def reaction(self, parameters: Parameters) -> Array:
+        """c: a non-negative number or field."""
+
+    @abstractmethod
+    def right_hand_side(self, parameters: Parameters) -> Array:
+        """f: a number or field."""
+
+    def side_value(self, side: str, parameters: Parameters) -> Array:
+        """Boundary data of a side such as ``"x_low"``: a number, or a field of the side's shape."""
+        return np.asarray(self.value(f"boundary_{side}", parameters))

@@ -1,0 +1,159 @@
+"""How a command ends and what it prints: figures on stdout, everything else on stderr, one meaning for each exit code.
+
+======  ====================================================
+0       done, and every check passed
+1       a check failed, or a solver did not converge
+2       the command line itself was wrong (typer says so)
+3       an input cannot be used: recipe, file, folder
+130     interrupted (Ctrl-C or SIGTERM); may be run again
+======  ====================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from sciml.errors import InputError
+
+if TYPE_CHECKING:
+    from sciml.checks import CheckReport
+
+FAILED = 1
+BAD_INPUT = 3
+INTERRUPTED = 130
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there, then run the same command again",
+    errno.EDQUOT: "free some of your quota, then run the same command again",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EROFS: "choose a place that is not read-only",
+}
+
+
+class Interruption:
+    """Whether somebody asked this process to stop: remembered, in case a library swallows the exception that says so."""
+
+    requested = False
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Treat SIGTERM like Ctrl-C inside the block."""
+        self.requested = False
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.requested = True
+        raise KeyboardInterrupt
+
+
+interruption = Interruption()
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn the exceptions of a command into one sentence and an exit code; a traceback is left for defects only."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with interruption.watched():
+                return function(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            _end_interrupted()
+        except Exception as error:
+            if interruption.requested:  # what an interrupted import or C extension raises is anybody's guess
+                _end_interrupted()
+            _end_with_sentence(error)
+            raise
+
+    return run
+
+
+def _end_with_sentence(error: Exception) -> None:
+    if isinstance(error, InputError):
+        _end(str(error), BAD_INPUT)
+    if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):  # a closed pipe (`| head`) is typer's business
+        _end(_file_error(error), BAD_INPUT)
+    solvers = sys.modules.get("solvers")  # a SolverError can only come from a package that is loaded
+    if solvers is not None and isinstance(error, solvers.SolverError):
+        _end(str(error), FAILED)
+
+
+def _file_error(error: OSError) -> str:
+    number = error.errno or 0
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{place}{os.strerror(number)}; {_REMEDIES.get(number, 'check the path')}"
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    say("error: " + " ".join(sentence.split()))
+    raise typer.Exit(code)
+
+
+def _end_interrupted() -> NoReturn:
+    say("interrupted: what is complete is kept; go on with\n  " + shlex.join(["sciml", *sys.argv[1:]]))
+    raise typer.Exit(INTERRUPTED)
+
+
+def say(line: str) -> None:
+    """Write a line for a person to stderr."""
+    typer.echo(line, err=True)
+
+
+def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
+    """Write figures to stdout, as one JSON object or as indented ``name: value`` lines."""
+    if as_json:  # strict JSON has no word for NaN and infinity: they become null
+        strict = json.loads(json.dumps(dict(figures), default=str), parse_constant=lambda _: None)
+        typer.echo(json.dumps(strict, indent=2, allow_nan=False))
+    else:
+        typer.echo("\n".join(_outline(figures)))
+
+
+def _outline(figures: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{name}:", *_outline(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {_show(value)}")
+    return lines
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_show(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def print_report(report: CheckReport, as_json: bool) -> None:
+    """Write a report of checks to stdout; exit code 1 unless there was a check and every one passed."""
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        from sciml.report.terminal import print_checks
+
+        print_checks(report)
+    if not report.passed:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,163 @@
+"""Checkpoints: a folder each, written aside and renamed, with nothing in it that could run.
+
+``epoch-000012/`` holds ``model.safetensors`` (weights), ``state.pt`` (the optimizer's tensors, loaded with ``weights_only=True``) and
+``config.json`` (names and numbers). The files ``last`` and ``best`` name the folders that deserve it; they too are renamed into place.
+No random state is kept, because order and augmentation are functions of seed and epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sciml.data.durable import write_text_durably
+from sciml.errors import CheckpointError
+
+_NAME = re.compile(r"epoch-[0-9]{6}")
+_UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder ``checkpoints`` of a run."""
+
+    root: Path
+
+    def path(self, epoch: int) -> Path:
+        """Folder of a checkpoint."""
+        return self.root / _name(epoch)
+
+    def save(self, epoch: int, weights: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Write the checkpoint of `epoch` and let ``last`` name it; until that is done the one before stands.
+
+        Raises
+        ------
+        CheckpointError
+            when it cannot be written; nothing half-written stays under the final name.
+        """
+        path = self.path(epoch)
+        aside = path.with_suffix(".tmp")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            _clear(aside)
+            aside.mkdir()
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, aside / "model.safetensors")
+            torch.save({"optimizer": dict(optimizer), "epoch": epoch}, aside / "state.pt")
+            (aside / "config.json").write_text(json.dumps({**config, "epoch": epoch}, indent=2), encoding="utf-8")
+            _rename_folder(aside, path)
+            write_text_durably(self.root / "last", path.name)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            remedy = "make room or mend the folder, then run the same command again"
+            raise CheckpointError(f"checkpoint {path} cannot be written ({error}); {remedy}") from None
+
+    def mark_best(self, epoch: int) -> None:
+        """Let ``best`` name the checkpoint of `epoch`."""
+        write_text_durably(self.root / "best", _name(epoch))
+
+    def epoch_of(self, pointer: str) -> int | None:
+        """The epoch that ``last`` or ``best`` names; None before the first checkpoint."""
+        path = self.root / pointer
+        if not path.is_file():
+            return None
+        name = path.read_text(encoding="utf-8", errors="replace").strip()
+        if not _NAME.fullmatch(name) or not (self.root / name).is_dir():
+            raise CheckpointError(f"{path} names {name[:80]!r}, which is no checkpoint here; write the name of one there, or train again")
+        return int(name.removeprefix("epoch-"))
+
+    def prune(self, keep: Iterable[int]) -> None:
+        """Remove every checkpoint but those of the epochs to `keep`, and what an interrupted `save` left."""
+        kept = {_name(epoch) for epoch in keep}
+        for path in self.root.glob("epoch-*"):
+            if path.name not in kept:
+                shutil.rmtree(path)
+
+    def weights(self, epoch: int) -> dict[str, torch.Tensor]:
+        """Weights on the CPU; raises CheckpointError when they are missing or damaged."""
+        path = self.path(epoch) / "model.safetensors"
+        try:
+            return load_file(path)
+        except _UNREADABLE as error:
+            raise _damaged(path, error) from None
+
+    def optimizer(self, epoch: int) -> dict[str, Any]:
+        """The optimizer's state dict on the CPU; a file that holds anything but tensors and plain values is refused."""
+        path = self.path(epoch) / "state.pt"
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return dict(state["optimizer"])
+        except (*_UNREADABLE, TypeError) as error:
+            raise _damaged(path, error) from None
+
+    def config(self, epoch: int) -> dict[str, Any]:
+        """The checkpoint's own names and numbers."""
+        return read_json(self.path(epoch) / "config.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; raises CheckpointError when the file is missing, damaged or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object; restore it or train again")
+    return content
+
+
+def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], origin: Path) -> None:
+    """Copy `weights` into `model`; raises CheckpointError naming the first tensor that is missing, unknown or of another shape."""
+    own = dict(model.named_parameters())
+    for name in sorted(own.keys() | weights.keys()):
+        here, there = own.get(name), weights.get(name)
+        if here is None or there is None:
+            where = "lacks" if there is None else "has the unknown"
+            raise CheckpointError(f"{origin} {where} tensor {name!r}, so it belongs to another model; use the run that it came from")
+        if here.shape != there.shape or here.dtype != there.dtype:
+            shapes = f"{tuple(there.shape)} {there.dtype} instead of {tuple(here.shape)} {here.dtype}"
+            raise CheckpointError(f"{origin} holds {name!r} as {shapes}, so it belongs to another model; use the run that it came from")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(weights[name])
+
+
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch:06d}"
+
+
+def _damaged(path: Path, error: BaseException) -> CheckpointError:
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    return CheckpointError(f"{path} is missing or damaged ({reason}); restore it, or remove the run folder and train again")
+
+
+def _clear(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _rename_folder(aside: Path, path: Path) -> None:
+    """Force a finished folder to disk and give it its name; a folder of that name (a finished save whose pointer was lost) gives way."""
+    for entry in (*aside.iterdir(), aside):
+        _force(entry)
+    _clear(path)
+    os.replace(aside, path)
+    _force(path.parent)
+
+
+def _force(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""The same random fields on another grid, solved there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sciml.discretize import discretize
+from sciml.errors import DatasetError
+from sciml.problems import Problem
+from sciml.training.samples import ArraySamples, Samples
+from solvers import linear_solve
+
+
+def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[str, int, int, dict[str, Any]], None]) -> ArraySamples:
+    """The first `count` samples on a grid of `resolution` cells along the first axis, the other axes in proportion.
+
+    The parameters are the same functions, since they are drawn from the stored seed words; the outputs are solved anew, with the
+    dataset's own solver and tolerance.
+
+    Raises
+    ------
+    DatasetError
+        when the samples were imported, so that nobody knows their equation.
+    SolverError
+        when a sample cannot be solved on the new grid.
+    """
+    recipe = samples.recipe
+    if recipe is None:
+        what = f"dataset {samples.name!r} was imported without its equation, so resolution = {resolution} cannot be solved"
+        raise DatasetError(f"{what}; give data at that resolution instead")
+    problem = on_grid(recipe.problem, resolution)
+    drawn, words = [], []
+    for index in range(count):
+        words.append(samples.provenance(index)["seed_words"])
+        parameters = problem.sample(words[-1], recipe.data.dtype)
+        system = discretize(problem, parameters)
+        solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol).raise_for_status()
+        drawn.append({**parameters, **system.unpack(solution.x)})
+        progress("solve", index + 1, count, {"resolution": resolution})
+    return ArraySamples(
+        arrays={name: np.stack([sample[name] for sample in drawn]) for name in drawn[0]},
+        inputs=tuple(samples.inputs),
+        outputs=tuple(samples.outputs),
+        scalars=tuple(samples.scalars),
+        extent=tuple(samples.extent),
+        boundary=samples.boundary,
+        symmetries=problem.symmetries,
+        recipe=recipe.model_copy(update={"problem": problem}),
+        seed_words=np.array(words, dtype=np.uint64),
+        name=samples.name,
+    )
+
+
+def on_grid(problem: Problem, resolution: int) -> Problem:
+    """`problem` with `resolution` cells along the first axis and the others in proportion, at least two."""
+    shape = problem.grid.shape
+    return problem.refined(tuple(max(2, round(n * resolution / shape[0])) for n in shape))

@@ -1,0 +1,124 @@
+"""The folder of a run: what it was told (``config.json``), how it went (``metrics.jsonl``), what it learned (``checkpoints/``)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sciml.data.durable import write_text_durably
+from sciml.errors import CheckpointError
+from sciml.training.checkpoint import Checkpoints, read_json
+
+#: Where a run may be continued although these entries differ: neither changes what is learned beyond rounding.
+_FREE = ("settings.device", "data.path", "environment")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Everything that a run leaves behind, each file complete at any moment."""
+
+    root: Path
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.root / "checkpoints")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process from training in the same folder; raises CheckpointError when one does already."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / ".lock").acquire(timeout=0)
+        except Timeout:
+            raise CheckpointError(f"another process is training in {self.root}; wait for it, or choose another folder") from None
+        except OSError as error:
+            raise CheckpointError(f"run folder {self.root} cannot be written ({error.strerror}); choose another folder") from None
+        with lock:
+            yield
+
+    def claim(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Write `config` into an empty folder, or check that the run which lives here is the same one; returns what is stored.
+
+        Raises
+        ------
+        CheckpointError
+            naming the first entry that differs, or when the folder holds something else.
+        """
+        path = self.root / "config.json"
+        if path.exists():
+            stored = self.config()
+            check_same(str(self.root), stored, config)
+            return stored
+        if foreign := sorted(entry.name for entry in self.root.iterdir() if entry.name not in (".lock", "config.json.part")):
+            raise CheckpointError(f"{self.root} holds {foreign[0]!r} but no run; choose an empty or a new folder")
+        write_text_durably(path, json.dumps(config, indent=2, allow_nan=False) + "\n")
+        return dict(config)
+
+    def config(self) -> dict[str, Any]:
+        """``config.json``; raises CheckpointError when this is no run folder."""
+        path = self.root / "config.json"
+        if not path.is_file():
+            raise CheckpointError(f"{self.root} holds no config.json: give a folder made by `sciml train`")
+        content = read_json(path)
+        if content.get("format") != "sciml-run" or content.get("version") != 1:
+            raise CheckpointError(f"{path} is not the config of a run of version 1; give a folder made by `sciml train`")
+        return content
+
+    def append_row(self, row: Row) -> None:
+        """Add one line to ``metrics.jsonl`` and force it to disk."""
+        with (self.root / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row, allow_nan=False) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def keep_rows(self, epochs: int) -> list[Row]:
+        """Cut ``metrics.jsonl`` back to the first `epochs` epochs, dropping a half-written line; returns them.
+
+        A row is written before the checkpoint of its epoch, so that after a kill there may be too many rows, and never too few.
+        """
+        rows = [row for row in self.rows() if row["epoch"] <= epochs]
+        if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
+            raise CheckpointError(
+                f"{self.root / 'metrics.jsonl'} lacks an epoch of 1 to {epochs}; restore it, or remove the run and train again"
+            )
+        write_text_durably(self.root / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        return rows
+
+    def rows(self) -> list[Row]:
+        """The complete lines of ``metrics.jsonl``, in order."""
+        path = self.root / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]  # what follows the last line break is half a line
+        try:
+            rows = [json.loads(line) for line in lines]
+            return [row for row in rows if isinstance(row["epoch"], int)]
+        except (ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); restore it, or remove the run folder and train again") from None
+
+
+def check_same(subject: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise CheckpointError naming the first entry in which the config `stored` with `subject` differs from the one `wanted`."""
+    here, there = dict(_flat(wanted)), dict(_flat(stored))
+    for key in sorted(here.keys() | there.keys()):
+        if not key.startswith(_FREE) and here.get(key) != there.get(key):
+            was, now = there.get(key), here.get(key)
+            raise CheckpointError(f"{subject} was trained with {key} = {was!r}, not {now!r}; go back to that, or choose another folder")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """``("a.b", value)`` for every leaf of nested objects."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

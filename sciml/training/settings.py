@@ -1,0 +1,57 @@
+"""How an operator is trained; loads no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from sciml.models.settings import OperatorSettings
+
+#: Share of all steps in which the learning rate rises, and what the largest one is divided by at the start and at the end.
+_WARM_UP, _START, _END = 0.25, 25.0, 1e4
+
+
+class TrainSettings(OperatorSettings):
+    """The network (see `OperatorSettings`) and its training by AdamW.
+
+    Parameters
+    ----------
+    epochs : passes over the train split.
+    batch_size : samples in one step; the last batch of an epoch may be smaller.
+    learning_rate : the largest one of the schedule.
+    schedule : ``"onecycle"`` (a quarter of all steps up, the rest down to almost nothing, both along a cosine), ``"cosine"`` (down
+        only) or ``"constant"``.
+    weight_decay : of AdamW.
+    loss : ``"h1"`` or ``"l2"``, relative, in the outputs' own units.
+    augment : show every sample through a random element of the symmetry group that the dataset declares.
+    seed : of the weights, the order of the samples and the augmentation.
+    device : ``"auto"``, ``"cpu"`` or ``"cuda"``; a run may be continued on another one.
+    """
+
+    epochs: int = Field(default=30, ge=1, le=100_000)
+    batch_size: int = Field(default=16, ge=1, le=65_536)
+    learning_rate: float = Field(default=4e-3, gt=0.0, le=1.0)
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    weight_decay: float = Field(default=1e-4, ge=0.0, le=10.0)
+    loss: Literal["h1", "l2"] = "h1"
+    augment: bool = True
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def rate(self, step: int, total: int) -> float:
+        """Learning rate of step `step` of `total`, counted from 0: a function of nothing else, so that it needs no state."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        warm = _WARM_UP * total if self.schedule == "onecycle" else 0.0
+        if step < warm:
+            low = self.learning_rate / _START
+            return low + (self.learning_rate - low) * _half_wave(step / warm)
+        low = self.learning_rate / _END
+        return self.learning_rate + (low - self.learning_rate) * _half_wave((step - warm) / max(total - warm, 1.0))
+
+
+def _half_wave(t: float) -> float:
+    """From 0 at t = 0 to 1 at t = 1 along a cosine."""
+    return 0.5 - 0.5 * math.cos(math.pi * t)

@@ -1,0 +1,155 @@
+"""What a prediction costs beside the solver that made the data: at the data's tolerance, and at the prediction's own accuracy.
+
+The second comparison is the fair one. A solver that is asked for no more than the network delivers may stop early or work on a
+coarser grid; the cheapest such way that is at least as accurate as the network is what it has to beat.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import RegularGridInterpolator
+
+from sciml.data.recipe import Recipe
+from sciml.discretize import discretize
+from sciml.problems import Problem
+from sciml.training.operator import TrainedOperator
+from sciml.training.resolution import on_grid
+from sciml.training.samples import Samples, stack
+from solvers import linear_solve
+
+_COUNT = 8
+_BATCH = 32
+_ROUNDS = 5
+_TOLERANCES = (0.5, 0.2, 0.1, 0.03, 0.01, 1e-3)
+_COARSENINGS = (2, 3, 4, 8)
+
+Fields = Mapping[str, NDArray[Any]]
+Solve = Callable[[int], Fields]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One way to get the outputs of a sample: seconds a sample and relative L2 error, medians over the samples timed."""
+
+    way: str
+    seconds: float
+    relative_l2: float
+
+
+def compare_speed(operator: TrainedOperator, samples: Samples, recipe: Recipe, model_error: float) -> dict[str, Any]:
+    """Time the operator and the solver on the same samples, machine and number of threads.
+
+    Parameters
+    ----------
+    operator : what was trained.
+    samples : a split with a recipe; its first few samples are timed.
+    recipe : of the samples.
+    model_error : the operator's median relative L2 error, which the solver at the same accuracy has to reach.
+
+    Returns
+    -------
+    dict with ``model`` (seconds a sample, alone and in a batch), ``solver`` (at the data's tolerance), ``same_accuracy`` (the
+    cheapest way of the solver that is as accurate, or None where none tried was), ``tried``, and the speed ratios, solver over model.
+    """
+    count = min(_COUNT, len(samples))
+    truth = [samples[index] for index in range(count)]
+    alone, batched = _time_model(operator, samples, truth)
+    certified = _own_grid(recipe.problem, truth, recipe.solver.method, recipe.solver.rtol)
+    reference = _time(certified, "solver of the data", truth, samples.outputs)
+    tried = [_time(solve, way, truth, samples.outputs) for way, solve in _cheaper_ways(recipe, samples, truth)]
+    accurate = [timing for timing in (*tried, reference) if timing.relative_l2 <= model_error]
+    best = min(accurate, key=lambda timing: timing.seconds) if accurate else None
+    return {
+        "samples": count,
+        "threads": torch.get_num_threads(),
+        "model": {"seconds": alone, "batch": _BATCH, "batched_seconds": batched, "relative_l2": model_error},
+        "solver": {**asdict(reference), "method": recipe.solver.method, "rtol": recipe.solver.rtol},
+        "same_accuracy": None if best is None else asdict(best),
+        "tried": [asdict(timing) for timing in tried],
+        "speedup": reference.seconds / alone,
+        "speedup_batched": reference.seconds / batched,
+        "speedup_same_accuracy": None if best is None else best.seconds / alone,
+        "speedup_same_accuracy_batched": None if best is None else best.seconds / batched,
+    }
+
+
+def _time_model(operator: TrainedOperator, samples: Samples, truth: Sequence[Fields]) -> tuple[float, float]:
+    """Seconds a sample, one at a time and in a batch; normalisation and its inverse are counted."""
+    fields = np.stack([stack(sample, operator.inputs.names, samples.axes, samples.shape) for sample in truth])
+    batch = np.resize(fields, (_BATCH, *fields.shape[1:]))
+    return _median_seconds(lambda: operator.predict(fields[:1])), _median_seconds(lambda: operator.predict(batch)) / _BATCH
+
+
+def _median_seconds(call: Callable[[], Any]) -> float:
+    call()  # plans of transforms, caches
+    return statistics.median(_seconds(call) for _ in range(_ROUNDS))
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _time(solve: Solve, way: str, truth: Sequence[Fields], outputs: tuple[str, ...]) -> Timing:
+    """Assembly, solution and interpolation are counted; drawing the parameters and compiling are not."""
+    solve(0)
+    seconds, errors = [], []
+    for index, sample in enumerate(truth):
+        began = time.perf_counter()
+        fields = solve(index)
+        seconds.append(time.perf_counter() - began)
+        errors.append(statistics.fmean(_relative(fields[name], sample[name]) for name in outputs))
+    return Timing(way, statistics.median(seconds), statistics.median(errors))
+
+
+def _relative(field: NDArray[Any], truth: NDArray[Any]) -> float:
+    return float(np.linalg.norm(field - truth) / np.linalg.norm(truth))
+
+
+def _own_grid(problem: Problem, parameters: Sequence[Fields], method: str, rtol: float) -> Solve:
+    return lambda index: _solved(problem, parameters[index], method, rtol)
+
+
+def _solved(problem: Problem, parameters: Fields, method: str, rtol: float) -> dict[str, NDArray[Any]]:
+    """Whatever the solver reached is used: the error is measured, so that a status adds nothing here."""
+    system = discretize(problem, {name: parameters[name] for name in problem.inputs})
+    return system.unpack(linear_solve(system.operator, system.rhs, method, rtol=rtol).x)
+
+
+def _cheaper_ways(recipe: Recipe, samples: Samples, truth: Sequence[Fields]) -> Iterator[tuple[str, Solve]]:
+    """Loosened tolerances on the data's grid, then coarser grids with the parameters sampled there."""
+    for rtol in _TOLERANCES:
+        yield f"rtol {rtol:g}", _own_grid(recipe.problem, truth, recipe.solver.method, rtol)
+    first = recipe.problem.grid.shape[0]
+    for factor in _COARSENINGS:
+        if first // factor >= 4:
+            coarse = on_grid(recipe.problem, first // factor)
+            drawn = [coarse.sample(samples.provenance(index)["seed_words"], recipe.data.dtype) for index in range(len(truth))]
+            for rtol in (0.1, 1e-3):
+                shape = " x ".join(str(n) for n in coarse.grid.shape)
+                yield f"{shape} cells, rtol {rtol:g}, interpolated", _coarse_grid(coarse, drawn, recipe, rtol)
+
+
+def _coarse_grid(coarse: Problem, parameters: Sequence[Fields], recipe: Recipe, rtol: float) -> Solve:
+    def solve(index: int) -> Fields:
+        fields = _solved(coarse, parameters[index], recipe.solver.method, rtol)
+        return {name: _interpolated(field, coarse, recipe.problem) for name, field in fields.items()}
+
+    return solve
+
+
+def _interpolated(field: NDArray[Any], coarse: Problem, fine: Problem) -> NDArray[Any]:
+    """Multilinear interpolation between cell centres, continued linearly into the outermost half cells."""
+    centres = [coarse.grid.centers(axis) for axis in range(coarse.grid.dimension)]
+    interpolator = RegularGridInterpolator(centres, field, bounds_error=False, fill_value=None)
+    result: NDArray[Any] = interpolator(fine.grid.points())
+    return result

@@ -1,0 +1,38 @@
+"""The rule that picks a method, and the chain that follows where the first pick fails."""
+
+from __future__ import annotations
+
+import scipy.sparse as sp
+
+from solvers.linear.amg import AMG
+from solvers.linear.cg import CG, MultigridCG
+from solvers.linear.direct import LU
+from solvers.linear.fast_poisson import FastPoisson
+from solvers.linear.stencil import StencilOperator
+from solvers.linear.system import Method, System
+
+_DIRECT_ENTRIES = 200_000  # below this SuperLU beats the set-up of algebraic multigrid
+
+
+def choose(system: System) -> tuple[Method, ...]:
+    """Methods to try in order, from facts about the operator; where entries are known the last one is a direct solve.
+
+    * a stencil with constant coefficients: fast transforms,
+    * a stencil with variable coefficients: geometric multigrid CG,
+    * a sparse matrix that is not symmetric with a positive diagonal, or small: sparse LU,
+    * any other sparse matrix: PyAMG CG,
+    * an operator known only by its action: CG.
+    """
+    A = system.A
+    if isinstance(A, StencilOperator):
+        return (FastPoisson(), MultigridCG(), LU()) if A.constant is not None else (MultigridCG(), LU())
+    if sp.issparse(A):
+        return (AMG(), LU()) if A.nnz > _DIRECT_ENTRIES and _looks_definite(A) else (LU(),)
+    return (CG(),)
+
+
+def _looks_definite(A: sp.csr_matrix) -> bool:
+    """Necessary conditions for a real symmetric positive definite matrix; conjugate gradients find out the rest."""
+    if A.dtype.kind == "c" or not (A.diagonal() > 0).all():
+        return False
+    return float(abs(A - A.T).max()) <= 1e-12 * float(abs(A).max())

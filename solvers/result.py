@@ -1,0 +1,65 @@
+"""What every solve returns: the solution, a status that carries its own diagnosis, and the figures behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SolverError(RuntimeError):
+    """A solve that did not succeed was asked for its solution."""
+
+
+class Status(Enum):
+    """How a solve ended; the value is the sentence a user needs."""
+
+    SUCCESS = "the recomputed residual meets the tolerance"
+    MAX_ITERATIONS = "the iteration limit was reached first: raise maxiter, loosen rtol, or take a stronger method or preconditioner"
+    BREAKDOWN = "the method divided by zero or met a singular matrix: check the matrix for empty rows, or take method='lu'"
+    STAGNATION = (
+        "the residual stopped falling above the tolerance: rtol may be below what rounding allows for this matrix, "
+        "or the right-hand side lies outside the range of a singular matrix"
+    )
+    NONFINITE_INPUT = "the matrix, right-hand side or initial guess holds NaN or infinity: look for it where they are made"
+    INDEFINITE = "a direction of non-positive curvature was met: the matrix is not positive definite, take method='lu'"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Outcome of a linear solve.
+
+    Attributes
+    ----------
+    x : the solution, in the shape of the right-hand side; the best iterate where the solve failed.
+    status : SUCCESS if and only if ``||b - A x||_2 <= max(rtol ||b||_2, atol)`` with the residual recomputed from `x`.
+    iterations : iterations of the method that produced `x`; 0 for direct methods.
+    residual_norms : Euclidean residual norms; the first is that of the initial guess, the last the recomputed true one.
+    method : name of the method that produced `x`.
+    info : further figures (``relative_residual``, levels, fallbacks ...).
+    """
+
+    x: NDArray[Any]
+    status: Status
+    iterations: int
+    residual_norms: NDArray[np.float64]
+    method: str
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def relative_residual(self) -> float:
+        """True residual over the norm of the right-hand side; 0 where both vanish."""
+        return float(self.info["relative_residual"])
+
+    def raise_for_status(self) -> Solution:
+        """Return self after a success; raise `SolverError` with the diagnosis otherwise."""
+        if self.status is not Status.SUCCESS:
+            raise SolverError(
+                f"{self.method}: {self.status.name} after {self.iterations} iterations at relative residual "
+                f"{self.relative_residual:.3e}: {self.status.value}"
+            )
+        return self

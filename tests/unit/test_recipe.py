@@ -1,0 +1,98 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sciml.data.recipe import Recipe, list_recipes, load_recipe
+from sciml.errors import RecipeError
+
+MINIMAL = 'name = "mine"\ntitle = "Mine"\n[problem]\nkind = "poisson"\nsource = 1.0\n'
+
+
+def refuse(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_shipped_recipes_round_trip():
+    recipes = list_recipes()
+    assert {"darcy", "darcy-lognormal", "darcy3d", "poisson", "screened-poisson", "heat-step"} <= {r.name for r in recipes}
+    for recipe in recipes:
+        again = Recipe.from_canonical_json(recipe.canonical_json())
+        assert again == recipe
+        assert again.identity == recipe.identity
+        assert load_recipe(recipe.name) == recipe
+
+
+def test_overrides_are_validated_and_change_the_identity():
+    plain = load_recipe("darcy")
+    fine = load_recipe("darcy", ["problem.resolution=64", "solver.method=lu"])
+    assert fine.problem.grid.shape == (64, 64)
+    assert fine.solver.method == "lu"
+    assert fine.identity != plain.identity
+    assert load_recipe("darcy", ["data.samples=5", "title=Other"]).identity == plain.identity
+    assert load_recipe("darcy", ["data.seed=5"]).identity != plain.identity
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("problem.resoluton=64", "unknown key 'problem.resoluton', did you mean 'resolution'"),
+        ("problem.permeability.field.tua=3", "unknown key 'problem.permeability.field.tua', did you mean 'tau'"),
+        ("problem.resolution=1", "problem.resolution.0 = 1: .*greater than or equal to 2"),
+        ("problem.resolution=[8,8,8]", "does not fit dimension = 2"),
+        ("problem.permeability.low=nan", "permeability.low = nan: .*finite"),
+        ("problem.permeability.high=inf", "finite"),
+        ("problem.permeability.low=-3", "permeability can reach -3; it must be positive"),
+        ("problem.kind=darcey", "'darcey' is not a known problem, did you mean 'darcy'"),
+        ("problem.boundary.x_low=periodic", "x_low is periodic and x_high is dirichlet"),
+        ("problem.boundary.z_low=neumann", "names a z side, but dimension = 2"),
+        ("solver.rtol=0.5", "solver.rtol = 0.5"),
+        ("data.valid=0.95", "leaves nothing to train on"),
+        ("data.seed=-1", "data.seed = -1"),
+        ("resolution", "must read section.key=value"),
+        ("name.x=1", "'name' is a plain value"),
+    ],
+)
+def test_bad_overrides_name_field_value_and_remedy(override, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("darcy", [override])
+
+
+def test_unknown_recipe_offers_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean 'darcy'"):
+        load_recipe("dacry")
+    with pytest.raises(RecipeError, match="is not a file"):
+        load_recipe("no/such/file.toml")
+
+
+def test_bad_files(tmp_path):
+    refuse(tmp_path, "name = ", "cannot be read as TOML")
+    refuse(tmp_path, MINIMAL + "x = " + "[" * 5000 + "]" * 5000, "nested too deeply|cannot be read")
+    refuse(tmp_path, MINIMAL + "# " + "x" * (1 << 20), "small TOML file")
+    refuse(tmp_path, MINIMAL.replace("mine", "../evil"), "name = '../evil'")
+    refuse(tmp_path, MINIMAL.replace('title = "Mine"\n', ""), "title is missing")
+    refuse(tmp_path, MINIMAL + "solution = 3\n", "solution = 3")
+    refuse(tmp_path, MINIMAL + "resolution = 99999999999999999999\n", "resolution")
+    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "mine.toml")
+
+
+def test_split_sizes_sum_and_follow_the_fractions():
+    recipe = load_recipe("darcy")
+    assert recipe.split_sizes(256) == {"train": 204, "valid": 26, "test": 26}
+    assert recipe.split_sizes(1) == {"train": 1, "valid": 0, "test": 0}
+    assert sum(recipe.split_sizes(12345).values()) == 12345
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_no_override_raises_anything_but_recipe_error(text):
+    try:
+        load_recipe("darcy", [text])
+        load_recipe("darcy", [f"problem.{text}"])
+    except RecipeError as error:
+        assert str(error)

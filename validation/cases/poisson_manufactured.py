@@ -1,0 +1,153 @@
+"""Poisson with manufactured solutions: order 2 on every kind of side, in 2-D and 3-D, with the error constant.
+
+Each solution is a product of shifted cosines, so neither it nor its data vanish or are symmetric on any side, and the cells are not
+square. The order is read off the last two refinements. A scheme of the right order with a wrong constant is still wrong, so the
+error on the finest grid is compared, as a field, with the h^2 term that Taylor expansion predicts (`_leading_error`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sciml.checks import Check, CheckReport
+from sciml.errors import InputError
+from sciml.discretize import discretize
+from sciml.problems import Poisson
+from sciml.problems.poisson import WaveSolution
+from solvers import linear_solve
+
+Array = NDArray[np.float64]
+Pairs = tuple[tuple[str, str], ...]
+log = logging.getLogger(__name__)
+
+EXTENT = (1.0, 0.7, 1.3)
+D, N, P = "dirichlet", "neumann", "periodic"
+COMBINATIONS: dict[str, Pairs] = {
+    "2-D, all Dirichlet": ((D, D), (D, D)),
+    "2-D, all periodic": ((P, P), (P, P)),
+    "2-D, Neumann in x, Dirichlet in y": ((N, N), (D, D)),
+    "2-D, another kind on each end": ((D, N), (N, D)),
+    "2-D, periodic in x, Dirichlet and Neumann in y": ((P, P), (D, N)),
+    "2-D, periodic in x, Neumann in y (singular)": ((P, P), (N, N)),
+    "3-D, all Dirichlet": ((D, D), (D, D), (D, D)),
+    "3-D, all periodic": ((P, P), (P, P), (P, P)),
+    "3-D, Dirichlet, Neumann and periodic": ((D, N), (N, D), (P, P)),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Errors over the grids of one combination of sides."""
+
+    name: str
+    resolutions: tuple[int, ...]
+    errors: tuple[float, ...]
+    unexplained: float
+
+    @property
+    def slopes(self) -> list[float]:
+        pairs = zip(self.errors[:-1], self.errors[1:], strict=True)
+        return [float(np.log2(coarse / fine)) for coarse, fine in pairs]
+
+
+def run(*, grids: int = 4) -> CheckReport:
+    """Solve on `grids` grids, each twice as fine: from 16 cells an axis in 2-D and from 8 in 3-D."""
+    if not 3 <= grids <= 6:
+        raise InputError(f"grids = {grids}: two slopes need 3 grids, and more than 6 do not fit into memory; choose 3 to 6")
+    start = time.perf_counter()
+    studies = [_study(name, pairs, grids) for name, pairs in COMBINATIONS.items()]
+    checks = [check for study in studies for check in _checks(study)]
+    details = {study.name: {"cells": study.resolutions, "relative L2 error": study.errors, "slopes": study.slopes} for study in studies}
+    return CheckReport("poisson-manufactured", checks, time.perf_counter() - start, details)
+
+
+def _checks(study: Study) -> list[Check]:
+    scheme = "second-order finite volumes"
+    orders = [
+        Check(f"{study.name}: order, {which} refinement", slope, "in", (1.9, 2.1), reference=scheme, status="exact")
+        for which, slope in zip(("last but one", "last"), study.slopes[-2:], strict=True)
+    ]
+    constant = f"{study.name}: share of the error that the h^2 term of theory leaves over"
+    return [*orders, Check(constant, study.unexplained, "<=", 0.01, reference="modified equation", status="exact")]
+
+
+def _study(name: str, pairs: Pairs, grids: int) -> Study:
+    dimension = len(pairs)
+    coarsest = 16 if dimension == 2 else 8
+    resolutions = tuple(coarsest * 2**level for level in range(grids))
+    errors = []
+    for n in resolutions:
+        error, exact = _error(_problem(pairs, n))
+        errors.append(_norm(error) / _norm(exact))
+    unexplained = _norm(error - _leading_error(_problem(pairs, resolutions[-1]))) / _norm(error)
+    log.info("%s: %s", name, ", ".join(f"{error:.3e}" for error in errors))
+    return Study(name, resolutions, tuple(errors), unexplained)
+
+
+def _problem(pairs: Pairs, resolution: int) -> Poisson:
+    dimension = len(pairs)
+    sides = {f"{axis}_{end}": kind for axis, pair in zip("xyz", pairs, strict=False) for end, kind in zip(("low", "high"), pair, strict=True)}
+    turns = (1.0, 2.0, 1.0)
+    free = (2.3, 3.1, 1.7)
+    waves = tuple(2 * np.pi * turns[k] / EXTENT[k] if pairs[k][0] == P else free[k] for k in range(dimension))
+    return Poisson(
+        dimension=dimension,
+        resolution=resolution,
+        extent=EXTENT[:dimension],
+        boundary=sides,
+        solution=WaveSolution(wavenumbers=waves, phases=(0.4, 0.9, 0.2)[:dimension]),
+    )
+
+
+def _error(problem: Poisson) -> tuple[Array, Array]:
+    """Error and exact solution at the cell centres; means are removed where the solution is only known up to a constant."""
+    system = discretize(problem, {})
+    solution = linear_solve(system.operator, system.rhs, rtol=1e-11).raise_for_status()
+    computed = system.unpack(solution.x)["potential"]
+    fields = problem.exact({})
+    assert fields is not None  # the problem was built with a manufactured solution
+    exact = fields["potential"]
+    if system.operator.is_singular:
+        return _mean_free(computed - exact), _mean_free(exact)
+    return computed - exact, exact
+
+
+def _leading_error(problem: Poisson) -> Array:
+    """The h^2 term of the error, by solving the equation that the truncation error leaves.
+
+    With e = computed - exact and subscripts for derivatives along axis k, Taylor expansion about the cell centres and faces gives
+
+    * in every cell ``h_k^2/12 u_kkkk``,
+    * in a cell on a Dirichlet side ``-u_kk/4`` more, since the flux over half a cell misses ``h_k/4 u_kk``,
+    * in a cell on a Neumann side ``-h_k/24`` times the outward derivative of u_kk more, since the prescribed flux is the exact one,
+
+    as the right-hand side of ``A e = ...``; for cosines, u_kk is ``-wavenumber^2 u`` and the last two are multiples of the boundary data.
+    """
+    wave = problem.solution
+    assert wave is not None
+    grid, system = problem.grid, discretize(problem, {})
+    interior = sum(h**2 * k**4 for h, k in zip(grid.spacing, wave.wavenumbers, strict=True)) / 12
+    rhs = interior * np.asarray(wave.jet(grid.points()).value)
+    for axis, pair in enumerate(problem.boundary_kinds):
+        weight = {D: 1 / 4, N: grid.spacing[axis] / 24, P: 0.0}
+        for end, kind in enumerate(pair):
+            layer = (slice(None),) * axis + (-end,)
+            data = problem.side_value(f"{grid.axes[axis]}_{('low', 'high')[end]}", {})
+            rhs[layer] += weight[kind] * wave.wavenumbers[axis] ** 2 * data
+    if system.operator.is_singular:
+        rhs = _mean_free(rhs)
+    error = linear_solve(system.operator, rhs, rtol=1e-11).raise_for_status().x
+    return _mean_free(error) if system.operator.is_singular else np.asarray(error)
+
+
+def _mean_free(field: Array) -> Array:
+    return np.asarray(field - field.mean())
+
+
+def _norm(field: Array) -> float:
+    return float(np.sqrt(np.mean(field**2)))

@@ -1,0 +1,94 @@
+"""The command line of the validation package; figures on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sciml.checks import CheckReport
+from sciml.errors import InputError
+from sciml.report.terminal import print_checks
+from validation import benchmarks, cases
+from validation.discovery import Entry, entries
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=sys.modules["validation"].__doc__)
+run_app = typer.Typer(no_args_is_help=True, help="Run one case against the answer that is known.")
+bench_app = typer.Typer(no_args_is_help=True, help="Run one benchmark beside its peer.")
+app.add_typer(run_app, name="run")
+app.add_typer(bench_app, name="bench")
+
+CASES = entries(cases)
+BENCHMARKS = entries(benchmarks)
+
+
+@app.callback()
+def main() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+
+
+@app.command("list")
+def list_entries() -> None:
+    """Name every case and benchmark with its title."""
+    for heading, group in (("cases (run)", CASES), ("benchmarks (bench)", BENCHMARKS)):
+        typer.echo(f"{heading}:")
+        for entry in group:
+            typer.echo(f"  {entry.name:28} {entry.title}")
+
+
+@app.command()
+def report(out: Annotated[Path, typer.Option(help="The HTML page to write; its JSON twin lies beside it.")]) -> None:
+    """Run every case and write one page with all their checks."""
+    from validation.report import write_report  # matplotlib-free, but only this verb needs it
+
+    reports = []
+    for case in CASES:
+        logging.getLogger(__name__).info("%s ...", case.name)
+        reports.append((case, case.run()))
+    path = write_report(reports, out)
+    typer.echo(str(path))
+    raise typer.Exit(0 if all(result.passed for _, result in reports) else 1)
+
+
+def _command(entry: Entry) -> Callable[..., None]:
+    """The keyword arguments of `entry.run` as command-line options, and ``--json``."""
+
+    def command(*, as_json: bool, **options: Any) -> None:
+        try:
+            result = entry.run(**options)
+        except InputError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(3) from error
+        _emit(result, as_json)
+
+    signature = inspect.signature(entry.run, eval_str=True)
+    json_option = inspect.Parameter(
+        "as_json",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
+    )
+    parameters = [*signature.parameters.values(), json_option]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads options from here
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = f"{entry.title}."
+    return command
+
+
+def _emit(result: CheckReport, as_json: bool) -> None:
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        print_checks(result, Console(width=None if sys.stdout.isatty() else 140))
+    raise typer.Exit(0 if result.passed else 1)
+
+
+for _app, _entries in ((run_app, CASES), (bench_app, BENCHMARKS)):
+    for _entry in _entries:
+        _app.command(_entry.name)(_command(_entry))

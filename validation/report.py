@@ -1,0 +1,47 @@
+"""One page with every case: a table of verdicts first, then each case's checks; the same as JSON beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from sciml.checks import CheckReport, environment
+from sciml.report.html import Markup, badge, check_table, element, facts, page, section, table
+from sciml.report.numbers import duration
+from sciml.report.sections import environment_facts
+from sciml.report.terminal import verdict
+from sciml.report.twin import write_page
+
+from validation.discovery import Entry
+
+Results = Sequence[tuple[Entry, CheckReport]]
+
+
+def write_report(results: Results, out: Path) -> Path:
+    """Write the page to `out` and its JSON twin beside it; returns `out`."""
+    passed = all(report.passed for _, report in results)
+    checks = sum(len(report.checks) for _, report in results)
+    overview = table(
+        ("result", "case", "what it shows", "checks", "time"),
+        [
+            (badge(report.passed), element("a", entry.name, href=f"#{entry.name}"), entry.title, len(report.checks), duration(report.seconds))
+            for entry, report in results
+        ],
+        numeric=(3, 4),
+    )
+    document = page(
+        "Validation of sciml-suite",
+        element("h1", "Validation of sciml-suite"),
+        element("p", badge(passed), Markup(" "), f"{len(results)} cases with known answers, {checks} checks.", class_="lead"),
+        overview,
+        *(_case(entry, report) for entry, report in results),
+        section("Environment", facts(environment_facts(environment())), identifier="environment"),
+        element("footer", "Every case runs alone too: ", element("code", "python -m validation run CASE --json")),
+    )
+    twin = {"name": "validation", "passed": passed, "cases": [json.loads(report.to_json()) for _, report in results]}
+    return write_page(out, document, twin)
+
+
+def _case(entry: Entry, report: CheckReport) -> Markup:
+    return section(entry.name, element("p", entry.title), check_table(report.checks, caption=verdict(report)), identifier=entry.name)
