@@ -5,7 +5,7 @@ Takes seconds. Run: python examples/03_add_a_problem.py
 """
 
 import tempfile
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,11 +21,11 @@ from solvers.linear import diffusion_operator
 
 
 class AdvectionDiffusion(Problem):
+    outputs: ClassVar = ("concentration",)
     kind: Literal["advection_diffusion"] = "advection_diffusion"
     source: Law = GaussianRandomField()
     diffusivity: float = 0.1
     velocity: float = 1.0
-    outputs = ("concentration",)
 
     def laws(self):
         return {"source": self.source}

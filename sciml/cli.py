@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sciml.progress import Progress
-from sciml.terminal import print_figures, print_report, say, verb
+from sciml.terminal import evaluation_lines, print_figures, print_report, verb
 
 app = typer.Typer(
     name="sciml",
@@ -36,12 +36,12 @@ def list_(as_json: Json = False) -> None:
     """List the recipes that come with the suite."""
     from sciml.data.recipe import list_recipes
 
-    recipes = {recipe.name: {"title": recipe.title, "problem": recipe.problem.kind, "shape": recipe.problem.grid.shape} for recipe in list_recipes()}
+    recipes = list_recipes()
     if as_json:
-        print_figures(recipes, as_json)
+        print_figures({recipe.name: recipe.model_dump(mode="json") for recipe in recipes}, as_json)
         return
-    for name, facts in recipes.items():
-        typer.echo(f"{name:<20} {'x'.join(map(str, facts['shape'])):<12} {facts['title']}")
+    for recipe in recipes:
+        typer.echo(f"{recipe.name:<20} {' x '.join(map(str, recipe.problem.grid.shape)):<14} {recipe.title}")
 
 
 @app.command()
@@ -87,23 +87,31 @@ def verify(data: Dataset, as_json: Json = False) -> None:
 @verb
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.npz", help="Arrays of shape (samples, nx, ny[, nz]).")],
-    input_: Annotated[str, typer.Option("--input", help="Name of the array that a model sees.")],
-    output: Annotated[str, typer.Option("--output", help="Name of the array that a model predicts.")],
+    input_: Annotated[list[str], typer.Option("--input", help="Name of an array that a model sees (repeatable).")],
+    output: Annotated[list[str], typer.Option("--output", help="Name of an array that a model predicts (repeatable).")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset to write.")],
     test: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="A second file for the test split.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; the file's own where left out.")] = None,
     valid_fraction: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of FILE.npz kept for validation.")] = 0.1,
-    symmetry: Annotated[list[str] | None, typer.Option(help="A symmetry of the map: reflect_x, reflect_y, swap_xy, ... (repeatable).")] = None,
+    symmetry: Annotated[list[str] | None, typer.Option(help="A symmetry of the map, such as reflect_x or swap_xy (repeatable).")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Bring your own arrays into the store that every other verb reads."""
     from sciml.data.convert import import_arrays
 
     with Progress(quiet) as progress:
-        import_arrays(
-            file, out, input=input_, output=output, test=test, name=name, valid_fraction=valid_fraction, symmetries=tuple(symmetry or ()), progress=progress
+        path = import_arrays(
+            file,
+            out,
+            input=input_,
+            output=output,
+            test=test,
+            name=name,
+            valid_fraction=valid_fraction,
+            symmetries=tuple(symmetry or ()),
+            progress=progress,
         )
-    typer.echo(str(out))
+    typer.echo(str(path))
 
 
 @app.command()
@@ -159,7 +167,7 @@ def evaluate(
     split: Split = "test",
     resolution: Annotated[int | None, typer.Option(min=2, help="Evaluate on a grid of this many cells along each axis.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="At most this many samples.")] = None,
-    gate: Annotated[float | None, typer.Option(help="Largest median relative L2 error that passes.")] = None,
+    gate: Annotated[float, typer.Option(min=0.0, help="Largest median relative L2 error that passes.")] = 0.08,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -167,17 +175,25 @@ def evaluate(
     from sciml.training import evaluate as evaluate_run
 
     with Progress(quiet) as progress:
-        result = evaluate_run(run, data, split=split, resolution=resolution, samples=samples, progress=progress)
+        result = evaluate_run(run, data, split=split, resolution=resolution, samples=samples, gate=gate, progress=progress)
+    if not as_json:
+        typer.echo("\n".join(evaluation_lines(result.details)))
     print_report(result, as_json)
 
 
 @app.command()
 @verb
-def report(run: Run, out: Annotated[Path, typer.Option(help="The page to write; its JSON twin lies beside it.")]) -> None:
-    """Write one self-contained HTML page about a run, and the same as JSON."""
-    from sciml.report import write_report
+def report(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="The page to write; its JSON twin lies beside it.")],
+    picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw the median sample into a file of its own.")] = None,
+) -> None:
+    """Write one self-contained HTML page about an evaluated run, and the same as JSON."""
+    from sciml.report import save_picture, write_report
 
     typer.echo(str(write_report(run, out)))
+    if picture is not None:
+        typer.echo(str(save_picture(run, picture)))
 
 
 def main() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-AXES = ("x", "y", "z")
+Axis = Literal["x", "y", "z"]
+AXES: tuple[Axis, ...] = ("x", "y", "z")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Grid:
         return len(self.shape)
 
     @property
-    def axes(self) -> tuple[str, ...]:
+    def axes(self) -> tuple[Axis, ...]:
         return AXES[: self.dimension]
 
     @property

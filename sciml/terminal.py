@@ -152,8 +152,35 @@ def print_report(report: CheckReport, as_json: bool) -> None:
     if as_json:
         typer.echo(report.to_json())
     else:
+        from rich.console import Console
+
         from sciml.report.terminal import print_checks
 
-        print_checks(report)
+        print_checks(report, Console(width=None if sys.stdout.isatty() else 140))
     if not report.passed:
         raise typer.Exit(FAILED)
+
+
+def evaluation_lines(details: Mapping[str, Any]) -> list[str]:
+    """The figures of an evaluation in four lines at most: imported data has no equation and no solver to compare with."""
+    from sciml.report.numbers import duration
+
+    lines = [f"relative L2 error: {_spread(details['relative_l2'])}", f"relative H1 error: {_spread(details['relative_h1'])}"]
+    if details["residual"] is not None:
+        lines.append(f"relative residual of the predictions, H^-1 norm: {_spread(details['residual']['relative_dual'])}")
+    speed = details["speed"]
+    if speed is not None:
+        model, solver, same = speed["model"], speed["solver"], speed["same_accuracy"]
+        cheapest = "nothing tried is" if same is None else f"{duration(same['seconds'])} ({same['way']})"
+        lines.append(
+            f"time a sample: model {duration(model['seconds'])}, in a batch of {model['batch']} {duration(model['batched_seconds'])}; "
+            f"solver {duration(solver['seconds'])} at rtol {solver['rtol']:g}; solver as accurate as the model {cheapest}"
+        )
+    return lines
+
+
+def _spread(values: Mapping[str, float]) -> str:
+    from sciml.report.numbers import figure
+
+    mean, median, ninety, worst = (figure(values[key]) for key in ("mean", "median", "p90", "worst"))
+    return f"mean {mean}, median {median}, 90th percentile {ninety}, worst {worst}"

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from sciml.checks import environment
 from sciml.data.durable import sha256_of_file
 from sciml.data.manifest import RESERVED_NAMES, SPLITS, Manifest, side_axis
 from sciml.data.npz import read_npz
+from sciml.data.shard import Certificate
 from sciml.data.statistics import write_statistics
-from sciml.data.store import Certificate, Store
+from sciml.data.store import Store
 from sciml.errors import DatasetError
 from sciml.grid import AXES
 
@@ -128,13 +130,15 @@ def _read(path: Path, keys: dict[str, str]) -> _Arrays:
         if array.ndim not in (3, 4):
             raise DatasetError(f"array {key!r} of {path} has shape {array.shape}: give (samples, nx, ny) or (samples, nx, ny, nz)")
         if array.shape != found[first].shape:
-            raise DatasetError(f"arrays {first!r} and {key!r} of {path} have shapes {found[first].shape} and {array.shape}: make them equal")
+            shapes = f"{found[first].shape} and {array.shape}"
+            raise DatasetError(f"arrays {first!r} and {key!r} of {path} have shapes {shapes}: make them equal")
         if min(array.shape) < 1 or min(array.shape[1:]) < 2:
             raise DatasetError(f"array {key!r} of {path} has shape {array.shape}: give at least one sample and 2 cells along every axis")
         bad = ~np.isfinite(array)
         if bad.any():
             row = int(np.argwhere(bad)[0][0])
-            raise DatasetError(f"array {key!r} of {path} has {int(bad.sum())} NaN or infinite values, the first in sample {row}: mend or drop them")
+            count = int(bad.sum())
+            raise DatasetError(f"array {key!r} of {path} has {count} NaN or infinite values, the first in sample {row}: mend or drop them")
     return _Arrays(path, {stored: found[key] for stored, key in keys.items()})
 
 
@@ -179,7 +183,7 @@ def _describe(
         recipe=None,
         inputs=stored[:inputs],
         outputs=stored[inputs:],
-        axes=AXES[:dimension],  # type: ignore[arg-type]
+        axes=AXES[:dimension],
         extent=(1.0,) * dimension,
         origin=(0.0,) * dimension,
         shape=own.shape,
@@ -213,7 +217,7 @@ def _known_symmetries(names: Sequence[str], shape: tuple[int, ...]) -> tuple[str
     """`names` after checking that the grid has them."""
     axes = AXES[: len(shape)]
     known = [f"reflect_{axis}" for axis in axes]
-    known += [f"swap_{one}{two}" for k, (one, two) in enumerate(zip(axes, axes[1:], strict=False)) if shape[k] == shape[k + 1]]
+    known += [f"swap_{one}{two}" for k, (one, two) in enumerate(pairwise(axes)) if shape[k] == shape[k + 1]]
     for name in names:
         if name not in known:
             raise DatasetError(f"symmetry {name!r} does not exist on a grid of shape {shape}: choose from {', '.join(known)}")

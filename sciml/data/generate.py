@@ -7,15 +7,12 @@ that the same call completes. The values do not depend on the number of workers 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,15 @@ from typing import Any
 import sciml
 from sciml.checks import environment
 from sciml.data.manifest import SPLITS, Manifest
+from sciml.data.processes import executor
 from sciml.data.recipe import STREAMS, Recipe
-from sciml.data.solve import Solved, sample_bytes, solve_samples, start_worker
+from sciml.data.shard import Sample
+from sciml.data.solve import Solved, sample_bytes, solve_samples
 from sciml.data.statistics import FILE_NAME as STATISTICS
 from sciml.data.statistics import write_statistics
-from sciml.data.store import Sample, ShardWriter, Store
-from sciml.errors import DatasetError, RecipeError
+from sciml.data.store import Store
+from sciml.data.writer import ShardWriter
+from sciml.errors import RecipeError
 from sciml.problems import seed_words
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
@@ -97,9 +97,9 @@ def generate(
     manifest = _describe(recipe, first, recipe.data.samples if samples is None else samples)
     chunk = 1 if workers == 1 else max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, first)))
     residuals = []
-    with Store(Path(out), manifest, _notes(recipe)) as store, _executor(workers) as executor:
+    with Store(Path(out), manifest, _notes(recipe)) as store, executor(workers) as pool:
         total = sum(store.manifest.splits.values())
-        for writer, position, (sample, certificate) in _solved(store, executor, recipe, chunk, window=2 * workers):
+        for writer, position, (sample, certificate) in _solved(store, pool, recipe, chunk, window=2 * workers):
             writer.append(position, sample, certificate)
             residuals.append(certificate.relative_residual)
             done = store.done
@@ -119,9 +119,7 @@ def generate(
     )
 
 
-def _solved(
-    store: Store, executor: Executor, recipe: Recipe, chunk: int, window: int
-) -> Iterator[tuple[ShardWriter, int, Solved]]:
+def _solved(store: Store, pool: Executor, recipe: Recipe, chunk: int, window: int) -> Iterator[tuple[ShardWriter, int, Solved]]:
     """Solved samples in their order, with the writer and the position they belong to; at most `window` chunks are under way."""
     waiting: deque[tuple[ShardWriter, list[int], Future[list[Solved]]]] = deque()
     for writer in store.unfinished():
@@ -130,7 +128,7 @@ def _solved(
         for first in range(0, len(missing), chunk):
             positions = missing[first : first + chunk]
             indices = [layout.start + position for position in positions]
-            waiting.append((writer, positions, executor.submit(solve_samples, recipe, STREAMS[layout.split], indices)))
+            waiting.append((writer, positions, pool.submit(solve_samples, recipe, STREAMS[layout.split], indices)))
             if len(waiting) >= window:
                 yield from _arrived(*waiting.popleft())
     while waiting:
@@ -140,37 +138,6 @@ def _solved(
 def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Solved]]) -> Iterator[tuple[ShardWriter, int, Solved]]:
     for position, solved in zip(positions, future.result(), strict=True):
         yield writer, position, solved
-
-
-class _ThisProcess(Executor):
-    """The executor of one worker: runs a task when it is submitted."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-@contextmanager
-def _executor(workers: int) -> Iterator[Executor]:
-    """An executor whose processes end with the block, at once when it is left by an exception."""
-    if workers == 1:
-        yield _ThisProcess()
-        return
-    context = multiprocessing.get_context("spawn")
-    lifeline, held = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(lifeline,))
-    try:
-        yield executor
-        executor.shutdown()
-    except BrokenProcessPool:
-        raise DatasetError(
-            f"one of workers={workers} processes ended by itself, killed for want of memory or started by a script without "
-            'the `if __name__ == "__main__"` guard: run the same call again with fewer workers'
-        ) from None
-    finally:
-        held.close()
-        executor.shutdown(cancel_futures=True)
 
 
 def _with_seed(recipe: Recipe, seed: int | None) -> Recipe:

@@ -122,7 +122,7 @@ def _refuse_absurd_size(dataset: h5py.Dataset, where: str, deflated: bool, spars
     declared = math.prod(dataset.shape) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size() * (_MAX_DEFLATE_RATIO if deflated else 1)
     if declared > stored + _FREE_BYTES and not sparse:
-        raise DatasetError(f"{where} declares {declared} bytes and the file stores at most {stored}: it is unfinished or forged, make it again")
+        raise DatasetError(f"{where} declares {declared} bytes and the file stores at most {stored}: it is forged, make it again")
 
 
 def _address(item: h5py.Group | h5py.Dataset) -> int:

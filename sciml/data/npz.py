@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -47,17 +48,17 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
     with archive.open(info) as stream:
         shape, fortran, dtype = _header(stream)
         if dtype.hasobject:
-            raise DatasetError(f"array {name!r} of {path} holds pickled Python objects, which could run code: save it as a plain numeric array")
+            raise DatasetError(f"array {name!r} of {path} holds pickled objects, which could run code: save it as a plain numeric array")
         if dtype.kind not in "biuf":
             raise DatasetError(f"array {name!r} of {path} has values of type {dtype}: give real numbers, integers or booleans")
-        size = math.prod(shape) * dtype.itemsize
-        if size != info.file_size - stream.tell():
-            raise DatasetError(f"array {name!r} of {path} declares {size} bytes and {info.file_size - stream.tell()} are there: write the file again")
+        declared, there = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+        if declared != there:
+            raise DatasetError(f"array {name!r} of {path} declares {declared} bytes and {there} are there: write the file again")
         values = np.frombuffer(stream.read(), dtype)
     return values.reshape(shape, order="F" if fortran else "C")
 
 
-def _header(stream: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = npy.read_magic(stream)
     if version == (1, 0):
         return npy.read_array_header_1_0(stream)

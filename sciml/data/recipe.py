@@ -21,7 +21,8 @@ from sciml.errors import RecipeError
 from sciml.problems import Problem, problem_kinds
 
 _LARGEST_FILE = 1 << 20
-STREAMS = {"train": 0, "valid": 1, "test": 2}
+Split = Literal["train", "valid", "test"]
+STREAMS: dict[Split, int] = {"train": 0, "valid": 1, "test": 2}
 """Number of the random stream that a split draws its samples from."""
 
 
@@ -97,7 +98,7 @@ class Recipe(_Section):
         keep = {"problem": content["problem"], "solver": content["solver"], "seed": data["seed"], "dtype": data["dtype"]}
         return hashlib.sha256(json.dumps(keep, sort_keys=True).encode()).hexdigest()
 
-    def split_sizes(self, samples: int | None = None) -> dict[str, int]:
+    def split_sizes(self, samples: int | None = None) -> dict[Split, int]:
         """Samples of each split; they sum to `samples` (None: the recipe's own number)."""
         total = self.data.samples if samples is None else samples
         valid, test = round(self.data.valid * total), round(self.data.test * total)

@@ -1,16 +1,9 @@
-"""One shard: reading its samples, and writing them so that a killed process loses at most the sample in hand.
-
-A shard grows as ``shard-00000.hdf5.part`` with HDF5's default file version: values, flush, mark the sample as complete, flush.
-Such a file opens again after SIGKILL at any moment (with ``libver="latest"`` it would not); what is marked is trusted after its
-SHA-256 was compared. A full shard is forced to disk and renamed.
-"""
+"""One shard as a reader sees it: samples, the certificate of each, and whether its bytes are those that were recorded."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,16 +11,13 @@ import h5py
 import numpy as np
 
 from sciml.data import layout as layouts
-from sciml.data.durable import replace_durably, sha256_of_file
 from sciml.data.guard import open_guarded
 from sciml.data.layout import ShardLayout
-from sciml.data.manifest import Manifest, ShardEntry
+from sciml.data.manifest import Manifest
 from sciml.errors import DatasetError
 
 Sample = Mapping[str, np.ndarray]
 CERTIFICATE = ("index", "seed_words", "relative_residual", "iterations", "method", "solve_seconds")
-#: Free space to keep beyond the sample in hand, for HDF5's own bookkeeping.
-_SPARE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -123,101 +113,3 @@ class ShardReader:
         """Whether the sample is marked complete with this SHA-256."""
         record = self.file["provenance"]
         return bool(record["complete"][position] == 1 and record["sha256"][position] == digest.encode())
-
-
-class ShardWriter:
-    """A shard in the making; `missing` holds the positions that still need a sample."""
-
-    def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str]) -> None:
-        self.layout = layout
-        self.path = root / layout.path
-        self._part = self.path.with_name(self.path.name + ".part")
-        self._sample_bytes = sum(np.prod(layout.manifest.shape_of(name)) for name in layout.manifest.names) * 8
-        self.missing = set(range(layout.samples))
-        with self._failing_clearly():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._resumed(root) or self._created(notes)
-            # Looking a dataset up costs more than writing a small sample to it.
-            self._values = {name: self._file[layout.location(name)] for name in layout.manifest.names}
-            self._record = {name: self._file[f"provenance/{name}"] for name in layouts.PROVENANCE}
-            if self.path.exists():
-                self._adopt(root)
-
-    def append(self, position: int, sample: Sample, certificate: Certificate) -> None:
-        """Store a sample; once this returns, killing the process does not lose it.
-
-        Raises
-        ------
-        DatasetError
-            The disk is full or read-only. Samples stored before stay valid.
-        """
-        with self._failing_clearly():
-            self._write(position, sample, certificate)
-
-    def finish(self) -> ShardEntry:
-        """Close the full shard, force it to disk and give it its final name."""
-        with self._failing_clearly():
-            self._file.close()
-            digest = sha256_of_file(self._part)
-            replace_durably(self._part, self.path)
-        return self.layout.entry(digest)
-
-    def close(self) -> None:
-        """Leave the unfinished shard on disk for a later run."""
-        # A file whose flush failed (full disk) fails again when it is closed; the first failure is the one that was reported.
-        with contextlib.suppress(OSError, RuntimeError):
-            self._file.close()
-
-    def _write(self, position: int, sample: Sample, certificate: Certificate) -> None:
-        free = shutil.disk_usage(self._part.parent).free
-        if free < 2 * self._sample_bytes + _SPARE_BYTES:
-            raise OSError(f"only {free} bytes are free on its disk")
-        manifest = self.layout.manifest
-        for name, dataset in self._values.items():
-            dataset[position] = sample[name].reshape(dataset.shape[1:])
-        record = {**vars(certificate), "method": certificate.method.encode(), "sha256": sample_digest(manifest, sample).encode()}
-        for name, value in record.items():
-            self._record[name][position] = value
-        self._file.flush()
-        self._record["complete"][position] = 1
-        self._file.flush()
-        self.missing.discard(position)
-
-    def _resumed(self, root: Path) -> h5py.File | None:
-        """The unfinished shard of an earlier run, if it opens and looks right; samples that fail their checksum stay missing."""
-        if not self._part.exists():
-            return None
-        try:
-            reader = ShardReader.open(root, self.layout, self._part, sparse=True)
-        except DatasetError:
-            self._part.unlink()  # unreadable, or of another length: its samples are made again
-            return None
-        with reader.file:
-            self.missing -= {position for position in self.missing if reader.trusted(position) is not None}
-        return h5py.File(self._part, "r+")
-
-    def _created(self, notes: Mapping[str, str]) -> h5py.File:
-        file = h5py.File(self._part, "w")
-        layouts.create(file, self.layout, notes)
-        file.flush()
-        return file
-
-    def _adopt(self, root: Path) -> None:
-        """Copy what can be trusted from a finished shard under the final name, when a longer one is to replace it."""
-        try:
-            reader = ShardReader.open_any_length(root, self.layout)
-        except DatasetError:
-            return  # damaged: its samples are made again
-        with reader.file:
-            for position in sorted(self.missing & set(range(reader.layout.samples))):
-                sample = reader.trusted(position)
-                if sample is not None:
-                    self._write(position, sample, reader.certificate(position))
-
-    @contextlib.contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise DatasetError(f"{self._part} cannot be written ({reason}): free space or choose another folder, then run the same command again") from None

@@ -1,24 +1,16 @@
 """Turn sample numbers into solved samples: the part of generation that runs in worker processes.
 
 A sample depends on the recipe, the stream and its number, and on nothing else: not on the process, its neighbours or the order.
-Every library runs with one thread here, because sums over threads round differently.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from functools import cache
-from multiprocessing.connection import Connection, wait
+from collections.abc import Sequence
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from sciml.data.processes import one_thread
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Certificate, Sample
 from sciml.discretize import discrete_residual, discretize
@@ -30,7 +22,7 @@ Solved = tuple[dict[str, np.ndarray], Certificate]
 
 def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
     """Draw, solve and certify samples; raises SolverError naming the first that could not be solved."""
-    with _one_thread():
+    with one_thread():
         return [_solve_sample(recipe, stream, index) for index in indices]
 
 
@@ -44,7 +36,8 @@ def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
     solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol)
     seconds = time.perf_counter() - began
     if solution.status.name != "SUCCESS":
-        raise SolverError(_complaint(recipe, stream, index, f"{solution.method} ended with {solution.status.name}: {solution.status.value}"))
+        what = f"{solution.method} ended with {solution.status.name}: {solution.status.value}"
+        raise SolverError(_complaint(recipe, stream, index, what))
     fields = system.unpack(solution.x)
     residual = discrete_residual(problem, parameters, fields).relative
     stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
@@ -62,35 +55,3 @@ def sample_bytes(recipe: Recipe, sample: Sample) -> int:
     item = np.dtype(recipe.data.dtype).itemsize
     cells = int(np.prod(recipe.problem.grid.shape))
     return item * (len(recipe.problem.outputs) * cells + sum(value.size for value in sample.values()))
-
-
-def start_worker(lifeline: Connection) -> None:
-    """Set up a worker process: Ctrl-C is the parent's business, and the worker ends when the parent lets go of `lifeline`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
-
-
-def _follow(lifeline: Connection) -> None:
-    # The queues of a pool stay open when its parent is killed: without this its workers would wait for work for ever.
-    wait([lifeline])
-    os._exit(1)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    numba = sys.modules.get("numba")
-    threads = numba.get_num_threads() if numba else 1
-    with _libraries().limit(limits=1):
-        if numba:
-            numba.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if numba:
-                numba.set_num_threads(threads)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Looking for the loaded libraries takes milliseconds, as much as solving a small sample."""
-    return ThreadpoolController()

@@ -11,11 +11,10 @@ from filelock import FileLock, Timeout
 
 from sciml.data.durable import sha256_of_file
 from sciml.data.layout import ShardLayout
-from sciml.data.manifest import FILE_NAME, SPLITS, Manifest, read_manifest, write_manifest
-from sciml.data.shard import Certificate, Sample, ShardReader, ShardWriter
+from sciml.data.manifest import FILE_NAME, SPLITS, Manifest, ShardEntry, read_manifest, write_manifest
+from sciml.data.shard import ShardReader
+from sciml.data.writer import ShardWriter
 from sciml.errors import DatasetError
-
-__all__ = ["Certificate", "Sample", "ShardWriter", "Store"]
 
 _LOCK = ".lock"
 _OURS = frozenset({_LOCK, FILE_NAME + ".part"})
@@ -105,7 +104,7 @@ class Store:
                 yield ShardLayout(self.manifest, split, start, min(step, count - start))
 
     @staticmethod
-    def _describes(entry: Any, layout: ShardLayout) -> bool:
+    def _describes(entry: ShardEntry, layout: ShardLayout) -> bool:
         return (entry.path, entry.start, entry.samples) == (layout.path, layout.start, layout.samples)
 
     def _found_full(self, layout: ShardLayout) -> bool:
@@ -127,11 +126,11 @@ class Store:
         intact = [shard for shard in existing.shards if self._intact(shard)]
         return self.manifest.model_copy(update={"shard_samples": existing.shard_samples, "splits": splits, "shards": tuple(intact)})
 
-    def _intact(self, shard: Any) -> bool:
+    def _intact(self, shard: ShardEntry) -> bool:
         path = self.root / shard.path
         return path.is_file() and sha256_of_file(path) == shard.sha256
 
-    def _record(self, entry: Any) -> None:
+    def _record(self, entry: ShardEntry) -> None:
         others = [shard for shard in self.manifest.shards if shard.path != entry.path]
         order = {split: rank for rank, split in enumerate(SPLITS)}
         shards = tuple(sorted((*others, entry), key=lambda shard: (order[shard.split], shard.start)))
@@ -142,7 +141,8 @@ class Store:
         try:
             write_manifest(self.root, self.manifest)
         except OSError as error:
-            raise DatasetError(f"{self.root / FILE_NAME} cannot be written ({error.strerror}): free space or choose another folder, then run the same command again") from None
+            remedy = "free space or choose another folder, then run the same command again"
+            raise DatasetError(f"{self.root / FILE_NAME} cannot be written ({error.strerror}): {remedy}") from None
 
 
 def _refuse_foreign(root: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from sciml.checks import Check, CheckReport
 from sciml.data.durable import sha256_of_file
 from sciml.data.layout import ShardLayout
-from sciml.data.manifest import SPLITS, Manifest, ShardEntry, read_manifest
+from sciml.data.manifest import SPLITS, Manifest, ShardEntry, Split, read_manifest
 from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
 from sciml.errors import DatasetError
 
@@ -135,7 +135,7 @@ def _look_for_twin(manifest: Manifest, sample: Sample, where: str, split: str, f
         found.add(kind, f"{where} has the same inputs as {twin}")
 
 
-def _recompute(recipe: Recipe, split: str, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
+def _recompute(recipe: Recipe, split: Split, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
     from sciml.data.recipe import STREAMS
     from sciml.discretize import discrete_residual
     from sciml.problems import seed_words

@@ -60,7 +60,7 @@ def _elliptic(problem: Elliptic, parameters: Parameters) -> LinearSystem:
         problem.coefficient(parameters),
         shape=grid.shape,
         spacing=grid.spacing,
-        sides=problem.boundary_kinds,  # type: ignore[arg-type]
+        sides=problem.boundary_kinds,
         reaction=problem.reaction(parameters),
     )
     rhs = np.array(np.broadcast_to(problem.right_hand_side(parameters), grid.shape))
@@ -71,7 +71,7 @@ def _elliptic(problem: Elliptic, parameters: Parameters) -> LinearSystem:
                 _add_side(rhs, operator, axis, end, kind, data, grid.spacing[axis])
     if operator.is_singular:
         _balance(problem, rhs)
-    return LinearSystem(operator, rhs, lambda x: {problem.unknown: x}, lambda fields: np.asarray(fields[problem.unknown], np.float64))
+    return LinearSystem(operator, rhs, lambda x: {problem.unknown: x}, lambda fields: fields[problem.unknown])
 
 
 def _add_side(rhs: Array, operator: StencilOperator, axis: int, end: str, kind: str, data: Array, h: float) -> None:
@@ -120,9 +120,9 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     True
     """
     system = discretize(problem, parameters)
-    x = system.pack(fields)
     A, b = system.operator, system.rhs
-    residual = b - np.asarray(A @ x.reshape(b.shape))
+    x = np.asarray(system.pack(fields), np.float64).ravel()
+    residual = b - np.asarray(A @ x).reshape(b.shape)
     norm = float(np.linalg.norm(b)) or 1.0
     magnitude = A.abs_matvec(x) if isinstance(A, StencilOperator) else abs(A) @ np.abs(x)
     dual = _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0) if isinstance(A, StencilOperator) else float("nan")
@@ -132,6 +132,5 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
 
 def _dual_norm(problem: Problem, r: Array) -> float:
     """``sqrt(r . L^-1 r)`` with L the negative Laplacian under the problem's boundary conditions."""
-    sides: Any = problem.boundary_kinds
-    laplacian = ConstantCoefficients(tuple(h**-2 for h in problem.grid.spacing), sides, 0.0)
+    laplacian = ConstantCoefficients(tuple(h**-2 for h in problem.grid.spacing), problem.boundary_kinds, 0.0)
     return math.sqrt(max(float(np.vdot(r, fast_solve(laplacian, r))), 0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from sciml.errors import DatasetError
 from sciml.fields import Constant, Law, law_range
 from sciml.grid import AXES, Grid
-from sciml.problems.boundary import Boundary
+from sciml.problems.boundary import Boundary, Kind
 from sciml.problems.jet import Jets
 
 Array = NDArray[Any]
@@ -75,10 +75,8 @@ class Problem(BaseModel):
 
     # ---- hooks of a concrete problem -------------------------------------------------------------------------------------------
 
-    @property
-    @abstractmethod
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the solution fields."""
+    outputs: ClassVar[tuple[str, ...]]
+    """Names of the solution fields."""
 
     @property
     def units(self) -> dict[str, str]:
@@ -104,8 +102,8 @@ class Problem(BaseModel):
         return Grid(self.resolution, self.extent)
 
     @property
-    def boundary_kinds(self) -> tuple[tuple[str, str], ...]:
-        """("dirichlet" | "neumann" | "periodic") of the low and high side of each axis."""
+    def boundary_kinds(self) -> tuple[tuple[Kind, Kind], ...]:
+        """Kind of the condition on the low and high side of each axis."""
         pairs = (self.boundary.pair(axis) for axis in self.grid.axes)
         return tuple((low.kind, high.kind) for low, high in pairs)
 

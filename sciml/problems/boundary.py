@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from sciml.fields import Constant, Law
 from sciml.grid import AXES
 
+Kind = Literal["dirichlet", "neumann", "periodic"]
 ZERO = Constant(value=0.0)
 
 

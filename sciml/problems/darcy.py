@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -23,6 +23,8 @@ class Darcy(Elliptic):
     source : law of f, the fluid produced per unit volume.
     """
 
+    outputs: ClassVar = ("pressure",)
+
     kind: Literal["darcy"] = "darcy"
     permeability: Law = BinaryField()
     source: Law = Constant(value=1.0)
@@ -36,10 +38,6 @@ class Darcy(Elliptic):
 
     def laws(self) -> dict[str, Any]:
         return {"permeability": self.permeability, "source": self.source, **self.side_laws()}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("pressure",)
 
     def check(self, parameters: Parameters) -> None:
         super().check(parameters)

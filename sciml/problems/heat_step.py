@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -24,6 +24,8 @@ class HeatStep(Elliptic):
     time_step : dt.
     """
 
+    outputs: ClassVar = ("temperature",)
+
     kind: Literal["heat_step"] = "heat_step"
     initial_temperature: Law = GaussianRandomField()
     diffusivity: Law = Constant(value=1.0)
@@ -39,10 +41,6 @@ class HeatStep(Elliptic):
     def laws(self) -> dict[str, Any]:
         own = {"initial_temperature": self.initial_temperature, "diffusivity": self.diffusivity, "heating": self.heating}
         return {**own, **self.side_laws()}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("temperature",)
 
     def coefficient(self, parameters: Parameters) -> Array:
         return self.value("diffusivity", parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -44,6 +44,8 @@ class Poisson(Elliptic):
     solution : instead of `source`, a manufactured solution from which f and all boundary data follow.
     """
 
+    outputs: ClassVar = ("potential",)
+
     kind: Literal["poisson"] = "poisson"
     source: Law | None = None
     solution: WaveSolution | None = None
@@ -65,10 +67,6 @@ class Poisson(Elliptic):
 
     def laws(self) -> dict[str, Any]:
         return {} if self.source is None else {"source": self.source, **self.side_laws()}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("potential",)
 
     @property
     def symmetries(self) -> tuple[str, ...]:

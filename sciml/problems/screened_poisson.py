@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -22,6 +22,8 @@ class ScreenedPoisson(Elliptic):
     screening : law of c, not negative.
     """
 
+    outputs: ClassVar = ("potential",)
+
     kind: Literal["screened_poisson"] = "screened_poisson"
     source: Law = GaussianRandomField()
     screening: Law = Constant(value=100.0)
@@ -35,10 +37,6 @@ class ScreenedPoisson(Elliptic):
 
     def laws(self) -> dict[str, Any]:
         return {"source": self.source, "screening": self.screening, **self.side_laws()}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("potential",)
 
     def coefficient(self, parameters: Parameters) -> Array:
         return np.asarray(1.0)

@@ -1,18 +1,156 @@
-"""The sections that a page is put together from, each from plain figures; a section that lacks its figures says why."""
+"""What was solved, on what data, by what commands: the sections of a report that come before and after its results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from sciml.fields import Constant, Law
+from sciml.problems import Problem
+from sciml.report.commands import reproduce
+from sciml.report.html import Markup, element, escape, facts, join, section, table
+from sciml.report.numbers import duration, figure, with_unit
+from sciml.report.record import RunRecord
+
+SPLITS = ("train", "valid", "test")
+
+
+def problem_section(record: RunRecord) -> Markup:
+    """Equation, unknowns, sides, grid; for imported arrays what is known without an equation."""
+    problem = record.recipe.problem if record.recipe else None
+    data, trained = record.data or {}, record.config["data"]
+    intro = element("p", record.recipe.description) if record.recipe and record.recipe.description else Markup()
+    if problem is None:
+        statement = element("p", "The arrays were imported without an equation, so nothing here can be checked against one.", class_="note")
+    else:
+        statement = element("p", _statement(problem), class_="equation")
+    units = record.units
+    rows = {
+        "kind": problem.kind if problem else None,
+        "model sees": _named(record.config["inputs"], units),
+        "model predicts": _named(record.config["outputs"], units),
+        "random inputs": _laws(problem, random=True) if problem else None,
+        "fixed": _laws(problem, random=False) if problem else None,
+        "sides": _sides(trained.get("boundary"), trained["axes"]) if trained.get("boundary") else "not declared",
+        "grid": f"{grid_text(trained['shape'])} cells on a box of {grid_text(trained['extent'])}",
+        "symmetries": ", ".join(trained.get("symmetries", ())) or "none",
+    }
+    note = element("p", record.data_note, class_="note") if record.data_note and not data else Markup()
+    return section("The problem", intro, statement, facts(rows), note, _recipe(record), identifier="problem")
+
+
+def data_section(record: RunRecord) -> Markup:
+    """The certificate of the data: how many samples, how well each solves its equation, and what identifies them."""
+    data = record.data
+    if data is None:
+        return section("The data", element("p", record.data_note, class_="note"), identifier="data")
+    counts = table(("split", "samples"), [(split, figure(data["samples"][split])) for split in SPLITS], numeric=(1,))
+    solver = data["solver"]
+    if solver:
+        methods = ", ".join(f"{name} ({figure(count)} samples)" for name, count in solver["methods"].items())
+        rtol = record.recipe.solver.rtol if record.recipe else None
+        certificate = {
+            "worst residual": f"{figure(solver['largest_residual'])}, recomputed after each solve and stored with the sample",
+            "tolerance": f"{figure(rtol)} of the right-hand side" if rtol is not None else None,
+            "median residual": figure(solver["median_residual"]),
+            "methods": methods,
+            "time of a solve": f"{duration(solver['median_solve_seconds'])} (median)",
+            "time of all": duration(solver["total_solve_seconds"]),
+        }
+        intro = "Every sample carries the residual of its discrete equation; `sciml verify` recomputes all of them from the stored fields."
+    else:
+        certificate = {"residual": "unknown: imported arrays come without their equation", "source": _source(data["source"])}
+        intro = "The samples were made elsewhere and are taken as they are; their values are identified by the hashes below."
+    identity = {
+        "identity": element("code", data["identity"]),
+        "seed": data["seed"] if solver else None,
+        "precision": data["dtype"],
+        "size": f"{figure(data['bytes'] / 1e6)} MB",
+    }
+    return section("The data", element("p", _code_spans(intro)), counts, facts({**certificate, **identity}), identifier="data")
+
+
+def environment_section(record: RunRecord) -> Markup:
+    """Where the figures were made, and the commands that make them again."""
+    blocks = []
+    if record.evaluation:
+        blocks += [element("h3", "Evaluated on"), facts(environment_facts(record.evaluation["environment"]))]
+    trained = record.config.get("environment")
+    if trained and (record.evaluation is None or trained != record.evaluation["environment"]):
+        blocks += [element("h3", "Trained on"), facts(environment_facts(trained))]
+    commands = element("pre", element("code", "\n".join(reproduce(record))))
+    return join(
+        (
+            section("How to reproduce it", commands, identifier="reproduce"),
+            section("Environment", *blocks, identifier="environment"),
+        )
+    )
 
 
 def environment_facts(environment: Mapping[str, Any]) -> dict[str, object]:
     """Versions and machine as rows of name and value."""
-    versions = {name: version for name, version in dict(environment.get("versions", {})).items()}
-    machine = {
+    return {
         "processor": environment.get("processor"),
         "cores": environment.get("cores"),
-        "threads": f"OMP_NUM_THREADS {environment.get('omp_num_threads', 'unset')}",
-        "Python": environment.get("python"),
+        "OMP_NUM_THREADS": environment.get("omp_num_threads"),
+        "python": environment.get("python"),
+        **dict(environment.get("versions", {})),
     }
-    return {**machine, **versions}
+
+
+def grid_text(numbers: Sequence[float]) -> str:
+    """``32 × 32``."""
+    return " × ".join(f"{number:g}" for number in numbers)
+
+
+def _statement(problem: Problem) -> Markup:
+    """The first line of the module that declares the problem: by custom the equation in words and symbols."""
+    module = sys.modules[type(problem).__module__]
+    return _code_spans((module.__doc__ or problem.kind).strip().partition("\n")[0])
+
+
+def _code_spans(text: str) -> Markup:
+    """Escaped text in which single or double back-quotes mark code."""
+    parts = re.split(r"`+([^`]+)`+", text)
+    return join(element("code", part) if number % 2 else escape(part) for number, part in enumerate(parts))
+
+
+def _named(names: Sequence[str], units: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({units[name]})" if units.get(name, "1") not in ("", "1") else name for name in names)
+
+
+def _laws(problem: Problem, *, random: bool) -> str | None:
+    """Parameters with their laws; boundary data of zero go without saying."""
+    shown = []
+    for name, law in problem.laws().items():
+        if law.is_random is random and not (name.startswith("boundary_") and law == Constant(value=0.0)):
+            shown.append(f"{name}: {_law(law)}" if random else f"{name} = {with_unit(law.model_dump().get('value'), problem.units.get(name, ''))}")
+    return ", ".join(shown) or None
+
+
+def _law(law: Law) -> str:
+    settings = ", ".join(f"{key} {figure(value)}" for key, value in law.model_dump().items() if isinstance(value, float))
+    return f"{law.kind.replace('_', ' ')} ({settings})" if settings else law.kind.replace("_", " ")
+
+
+def _sides(boundary: Sequence[Sequence[str]], axes: Sequence[str]) -> str:
+    def both(low: str, high: str) -> str:
+        return low if low == high == "periodic" else f"{low} on both" if low == high else f"{low} (low), {high} (high)"
+
+    return "; ".join(f"{axis}: {both(*pair)}" for axis, pair in zip(axes, boundary, strict=True))
+
+
+def _source(source: Mapping[str, Any] | None) -> str | None:
+    files = [entry for entry in (source or {}).values() if isinstance(entry, Mapping) and {"name", "sha256"} <= entry.keys()]
+    return "; ".join(f"{Path(entry['name']).name} (SHA-256 {entry['sha256']})" for entry in files) or None
+
+
+def _recipe(record: RunRecord) -> Markup:
+    if record.recipe is None:
+        return Markup()
+    text = json.dumps(json.loads(record.recipe.canonical_json()), indent=2)
+    return element("details", element("summary", "The whole recipe"), element("pre", element("code", text)))

@@ -87,9 +87,8 @@ class RunFolder:
         """
         rows = [row for row in self.rows() if row["epoch"] <= epochs]
         if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
-            raise CheckpointError(
-                f"{self.root / 'metrics.jsonl'} lacks an epoch of 1 to {epochs}; restore it, or remove the run and train again"
-            )
+            what = f"{self.root / 'metrics.jsonl'} does not hold epochs 1 to {epochs}"
+            raise CheckpointError(f"{what}; restore it, or remove the run folder and train again")
         write_text_durably(self.root / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         return rows
 

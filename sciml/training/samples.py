@@ -136,9 +136,8 @@ def _on_grid(name: str, values: NDArray[Any], axes: Sequence[str], shape: tuple[
         return values
     if name.startswith("boundary_") and values.ndim == len(shape) - 1:
         return np.expand_dims(values, axes.index(name.removeprefix("boundary_")[0]))
-    raise DatasetError(
-        f"field {name!r} has shape {values.shape}, which fits neither the grid {shape} nor a side of it; import it on the grid"
-    )
+    what = f"field {name!r} has shape {values.shape}, which fits neither the grid {shape} nor one of its sides"
+    raise DatasetError(f"{what}; import it on the grid")
 
 
 def describe(train_split: Samples, valid_split: Samples, path: str | Path | None) -> dict[str, Any]:

@@ -31,11 +31,11 @@ class TrainSettings(OperatorSettings):
     """
 
     epochs: int = Field(default=30, ge=1, le=100_000)
-    batch_size: int = Field(default=16, ge=1, le=65_536)
+    batch_size: int = Field(default=8, ge=1, le=65_536)
     learning_rate: float = Field(default=4e-3, gt=0.0, le=1.0)
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     weight_decay: float = Field(default=1e-4, ge=0.0, le=10.0)
-    loss: Literal["h1", "l2"] = "h1"
+    loss: Literal["h1", "l2"] = "l2"
     augment: bool = True
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import RegularGridInterpolator
 
 from sciml.data.recipe import Recipe
 from sciml.discretize import discretize
@@ -149,7 +148,9 @@ def _coarse_grid(coarse: Problem, parameters: Sequence[Fields], recipe: Recipe, 
 
 def _interpolated(field: NDArray[Any], coarse: Problem, fine: Problem) -> NDArray[Any]:
     """Multilinear interpolation between cell centres, continued linearly into the outermost half cells."""
-    centres = [coarse.grid.centers(axis) for axis in range(coarse.grid.dimension)]
-    interpolator = RegularGridInterpolator(centres, field, bounds_error=False, fill_value=None)
-    result: NDArray[Any] = interpolator(fine.grid.points())
-    return result
+    for axis, (few, many) in enumerate(zip(coarse.grid.shape, fine.grid.shape, strict=True)):
+        position = (np.arange(many) + 0.5) * few / many - 0.5
+        left = np.clip(np.floor(position).astype(int), 0, few - 2)
+        weight = (position - left).reshape(-1, *(1,) * (field.ndim - 1 - axis))
+        field = (1.0 - weight) * field.take(left, axis) + weight * field.take(left + 1, axis)
+    return field

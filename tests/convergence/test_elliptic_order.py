@@ -23,7 +23,8 @@ PHASES = (0.4, 1.1, -0.7)  # no symmetry, no zero boundary data
 
 def poisson(pairs, resolution):
     dimension = len(pairs)
-    sides = {f"{axis}_{end}": kind for axis, pair in zip("xyz", pairs, strict=False) for end, kind in zip(("low", "high"), pair, strict=True)}
+    names = [f"{axis}_{end}" for axis in "xyz"[:dimension] for end in ("low", "high")]
+    sides = dict(zip(names, itertools.chain(*pairs), strict=True))
     solution = {"wavenumbers": WAVES[:dimension], "phases": PHASES[:dimension]}
     return Poisson(dimension=dimension, resolution=resolution, boundary=sides, solution=solution)
 

@@ -46,7 +46,7 @@ def _check(dimension: int, axis: int, contrast: float, cells: int) -> Check:
     exact = np.broadcast_to(_pressure(layers, EXTENT[axis]).reshape(along), problem.grid.shape)
     error = float(np.abs(system.unpack(solution.x)["pressure"] - exact).max()) / JUMP
     # The condition number is about cells^2 times the contrast; neighbours share most of a layer's rounding, so half its digits suffice.
-    rounding = 10.0 * np.finfo(np.float64).eps * cells**2 * math.sqrt(contrast)
+    rounding = 10.0 * float(np.finfo(np.float64).eps) * cells**2 * math.sqrt(contrast)
     name = f"{dimension}-D, layers across {'xyz'[axis]}, contrast {contrast:g}: largest error / pressure jump"
     return Check(name, error, "<=", rounding, reference="resistors in series", status="exact")
 

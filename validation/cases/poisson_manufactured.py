@@ -34,7 +34,9 @@ COMBINATIONS: dict[str, Pairs] = {
     "2-D, another kind on each end": ((D, N), (N, D)),
     "2-D, periodic in x, Dirichlet and Neumann in y": ((P, P), (D, N)),
     "2-D, periodic in x, Neumann in y (singular)": ((P, P), (N, N)),
+    "2-D, all Neumann (singular)": ((N, N), (N, N)),
     "3-D, all Dirichlet": ((D, D), (D, D), (D, D)),
+    "3-D, all Neumann (singular)": ((N, N), (N, N), (N, N)),
     "3-D, all periodic": ((P, P), (P, P), (P, P)),
     "3-D, Dirichlet, Neumann and periodic": ((D, N), (N, D), (P, P)),
 }
@@ -120,25 +122,27 @@ def _error(problem: Poisson) -> tuple[Array, Array]:
 def _leading_error(problem: Poisson) -> Array:
     """The h^2 term of the error, by solving the equation that the truncation error leaves.
 
-    With e = computed - exact and subscripts for derivatives along axis k, Taylor expansion about the cell centres and faces gives
+    With e = computed - exact, subscripts for derivatives along axis k, and f and the prescribed fluxes given as averages over cells and
+    faces, Taylor expansion about the centres gives as the right-hand side of ``A e = ...``
 
-    * in every cell ``h_k^2/12 u_kkkk``,
-    * in a cell on a Dirichlet side ``-u_kk/4`` more, since the flux over half a cell misses ``h_k/4 u_kk``,
-    * in a cell on a Neumann side ``-h_k/24`` times the outward derivative of u_kk more, since the prescribed flux is the exact one,
+    * in every cell ``sum_k h_k^2 (u_kkkk / 12 + f_kk / 24)``,
+    * in a cell on a Dirichlet side ``-u_kk / 4`` more, since the flux over half a cell misses ``h_k / 4 u_kk``,
+    * in a cell on a Neumann side, g being the flux: ``(sum_j h_j^2 g_jj - 2 h_k^2 g_kk) / (24 h_k)`` more, since the side carries
+      the average of the flux itself and not the difference quotient.
 
-    as the right-hand side of ``A e = ...``; for cosines, u_kk is ``-wavenumber^2 u`` and the last two are multiples of the boundary data.
+    For cosines every second derivative is a multiple ``-wavenumber^2``, so all terms are multiples of u and of the boundary data.
     """
     wave = problem.solution
     assert wave is not None
     grid, system = problem.grid, discretize(problem, {})
-    interior = sum(h**2 * k**4 for h, k in zip(grid.spacing, wave.wavenumbers, strict=True)) / 12
-    rhs = interior * np.asarray(wave.jet(grid.points()).value)
+    k2 = np.array(wave.wavenumbers) ** 2
+    hk2 = np.array(grid.spacing) ** 2 * k2
+    rhs = ((hk2 * k2).sum() / 12 - k2.sum() * hk2.sum() / 24) * np.asarray(wave.jet(grid.points()).value)
     for axis, pair in enumerate(problem.boundary_kinds):
-        weight = {D: 1 / 4, N: grid.spacing[axis] / 24, P: 0.0}
+        weight = {D: k2[axis] / 4, N: (2 * hk2[axis] - hk2.sum()) / (24 * grid.spacing[axis]), P: 0.0}
         for end, kind in enumerate(pair):
             layer = (slice(None),) * axis + (-end,)
-            data = problem.side_value(f"{grid.axes[axis]}_{('low', 'high')[end]}", {})
-            rhs[layer] += weight[kind] * wave.wavenumbers[axis] ** 2 * data
+            rhs[layer] += weight[kind] * problem.side_value(f"{grid.axes[axis]}_{('low', 'high')[end]}", {})
     if system.operator.is_singular:
         rhs = _mean_free(rhs)
     error = linear_solve(system.operator, rhs, rtol=1e-11).raise_for_status().x

@@ -1,0 +1,90 @@
+"""Where the samples are solved: in this process or in a pool of others, always with one thread each."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from sciml.errors import DatasetError
+
+
+@contextlib.contextmanager
+def executor(workers: int) -> Iterator[Executor]:
+    """An executor whose processes end with the block, at once when it is left by an exception; one worker is this process.
+
+    Raises
+    ------
+    DatasetError
+        A worker process ended by itself.
+    """
+    if workers == 1:
+        yield _ThisProcess()
+        return
+    context = multiprocessing.get_context("spawn")
+    lifeline, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(lifeline,))
+    try:
+        yield pool
+        pool.shutdown()
+    except BrokenProcessPool:
+        raise DatasetError(
+            f"one of workers = {workers} processes ended by itself, killed for want of memory or started by a script without "
+            'the `if __name__ == "__main__"` guard: run the same call again with fewer workers'
+        ) from None
+    finally:
+        held.close()
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run every numerical library with one thread: sums over threads round differently, and the processes share the cores."""
+    numba = sys.modules.get("numba")
+    threads = numba.get_num_threads() if numba else 1
+    with _libraries().limit(limits=1):
+        if numba:
+            numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if numba:
+                numba.set_num_threads(threads)
+
+
+class _ThisProcess(Executor):
+    """The executor of one worker: runs a task when it is submitted."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def _start_worker(lifeline: Connection) -> None:
+    """Set up a worker process: Ctrl-C is the parent's business, and the worker ends when the parent lets go of `lifeline`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
+
+
+def _follow(lifeline: Connection) -> None:
+    # The queues of a pool stay open when its parent is killed: without this its workers would wait for work for ever.
+    wait([lifeline])
+    os._exit(1)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looking for the loaded libraries takes milliseconds, as much as solving a small sample."""
+    return ThreadpoolController()

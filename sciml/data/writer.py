@@ -1,0 +1,137 @@
+"""Write a shard such that a killed process loses at most the sample in hand.
+
+A shard grows as ``shard-00000.hdf5.part`` with HDF5's default file version: values, flush, mark the sample as complete, flush.
+Such a file opens again after SIGKILL at any moment (with ``libver="latest"`` it would not); what is marked is trusted after its
+SHA-256 was compared. A full shard is forced to disk and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from sciml.data import layout as layouts
+from sciml.data.durable import replace_durably, sha256_of_file
+from sciml.data.layout import ShardLayout
+from sciml.data.manifest import ShardEntry
+from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
+from sciml.errors import DatasetError
+
+#: Free space to keep beyond the sample in hand, for HDF5's own bookkeeping.
+_SPARE_BYTES = 1 << 20
+
+
+class ShardWriter:
+    """A shard in the making; `missing` holds the positions that still need a sample."""
+
+    def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str]) -> None:
+        self.layout = layout
+        self.path = root / layout.path
+        self._part = self.path.with_name(self.path.name + ".part")
+        self._sample_bytes = sum(np.prod(layout.manifest.shape_of(name)) for name in layout.manifest.names) * 8
+        self.missing = set(range(layout.samples))
+        with self._failing_clearly():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._resumed(root) or self._created(notes)
+            self._values = {name: _Column(self._file[layout.location(name)]) for name in layout.manifest.names}
+            self._record = {name: _Column(self._file[f"provenance/{name}"]) for name in layouts.PROVENANCE}
+            if self.path.exists():
+                self._adopt(root)
+
+    def append(self, position: int, sample: Sample, certificate: Certificate) -> None:
+        """Store a sample; once this returns, killing the process does not lose it.
+
+        Raises
+        ------
+        DatasetError
+            The disk is full or read-only. Samples stored before stay valid.
+        """
+        with self._failing_clearly():
+            self._write(position, sample, certificate)
+
+    def finish(self) -> ShardEntry:
+        """Close the full shard, force it to disk and give it its final name."""
+        with self._failing_clearly():
+            self._file.close()
+            digest = sha256_of_file(self._part)
+            replace_durably(self._part, self.path)
+        return self.layout.entry(digest)
+
+    def close(self) -> None:
+        """Leave the unfinished shard on disk for a later run."""
+        # A file whose flush failed (full disk) fails again when it is closed; the first failure is the one that was reported.
+        with contextlib.suppress(OSError, RuntimeError):
+            self._file.close()
+
+    def _write(self, position: int, sample: Sample, certificate: Certificate) -> None:
+        free = shutil.disk_usage(self._part.parent).free
+        if free < 2 * self._sample_bytes + _SPARE_BYTES:
+            raise OSError(f"only {free} bytes are free on its disk")
+        for name, column in self._values.items():
+            column.put(position, sample[name])
+        for name, value in {**vars(certificate), "sha256": sample_digest(self.layout.manifest, sample)}.items():
+            self._record[name].put(position, value)
+        self._file.flush()
+        self._record["complete"].put(position, 1)
+        self._file.flush()
+        self.missing.discard(position)
+
+    def _resumed(self, root: Path) -> h5py.File | None:
+        """The unfinished shard of an earlier run, if it opens and looks right; samples that fail their checksum stay missing."""
+        if not self._part.exists():
+            return None
+        try:
+            reader = ShardReader.open(root, self.layout, self._part, sparse=True)
+        except DatasetError:
+            self._part.unlink()  # unreadable, or of another length: its samples are made again
+            return None
+        with reader.file:
+            self.missing -= {position for position in self.missing if reader.trusted(position) is not None}
+        return h5py.File(self._part, "r+")
+
+    def _created(self, notes: Mapping[str, str]) -> h5py.File:
+        file = h5py.File(self._part, "w")
+        layouts.create(file, self.layout, notes)
+        file.flush()
+        return file
+
+    def _adopt(self, root: Path) -> None:
+        """Copy what can be trusted from a finished shard under the final name, when a longer one is to replace it."""
+        try:
+            reader = ShardReader.open_any_length(root, self.layout)
+        except DatasetError:
+            return  # damaged: its samples are made again
+        with reader.file:
+            for position in sorted(self.missing & set(range(reader.layout.samples))):
+                sample = reader.trusted(position)
+                if sample is not None:
+                    self._write(position, sample, reader.certificate(position))
+
+    @contextlib.contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            remedy = "free space or choose another folder, then run the same command again"
+            raise DatasetError(f"{self._part} cannot be written ({reason}): {remedy}") from None
+
+
+class _Column:
+    """A dataset that is written one row at a time; assigning to h5py's items costs ten times as much where rows are small."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._id = dataset.id
+        self._dtype = dataset.dtype
+        self._row = (1, *dataset.shape[1:])
+        self._in_file = dataset.id.get_space()
+        self._in_memory = h5py.h5s.create_simple(self._row)
+
+    def put(self, position: int, value: np.ndarray | float | str | tuple[int, ...]) -> None:
+        self._in_file.select_hyperslab((position, *(0,) * (len(self._row) - 1)), self._row)
+        self._id.write(self._in_memory, self._in_file, np.ascontiguousarray(value, self._dtype).reshape(self._row))

@@ -1,0 +1,72 @@
+"""Export a sample as VTKHDF image data, which ParaView and VTK open without a plugin.
+
+The format (https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/index.html) stores images with x running fastest,
+so that arrays are transposed to ``(nz, ny, nx)``; a plane has two axes only. Values belong to cells here as they do in the solver.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from sciml.data.durable import replace_durably
+from sciml.data.loader import Dataset, open_dataset
+from sciml.errors import DatasetError
+
+_VERSION = (2, 0)
+
+
+def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, split: str = "test", sample: int = 0) -> Path:
+    """Write all arrays of one sample to a ``.vtkhdf`` file.
+
+    Grid fields become cell data under their own names; side fields and scalars become field data.
+
+    Parameters
+    ----------
+    path : the dataset's folder.
+    out : the file; an existing one is replaced, ending in ``.vtkhdf`` for ParaView to know it.
+    split, sample : which sample.
+
+    Raises
+    ------
+    DatasetError
+        No such sample, a grid that is neither a plane nor a box, or a place that cannot be written.
+    """
+    dataset = open_dataset(path, split)
+    if not 0 <= sample < len(dataset):
+        raise DatasetError(f"sample {sample} does not exist in split {split!r} of {path}: it has {len(dataset)}, counted from 0")
+    if len(dataset.shape) not in (2, 3):
+        raise DatasetError(f"{path} has a grid of {len(dataset.shape)} axes: only planes and boxes can be exported")
+    out = Path(out)
+    aside = out.with_name(out.name + ".part")
+    try:
+        with h5py.File(aside, "w") as file:
+            _write(file.create_group("VTKHDF"), dataset, dataset[sample])
+        replace_durably(aside, out)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise DatasetError(f"{out} cannot be written ({' '.join(str(error).split())}): choose another place") from None
+    return out
+
+
+def _write(root: h5py.Group, dataset: Dataset, sample: Mapping[str, np.ndarray]) -> None:
+    flat = 3 - len(dataset.shape)
+    cells = np.array((*dataset.shape, *(0,) * flat))
+    spacing = [extent / n for extent, n in zip(dataset.extent, dataset.shape, strict=True)]
+    root.attrs["Version"] = np.array(_VERSION, np.int64)
+    # The reader wants the type as fixed-length ASCII.
+    root.attrs.create("Type", np.bytes_("ImageData"), dtype=h5py.string_dtype("ascii", len("ImageData")))
+    root.attrs["WholeExtent"] = np.column_stack([np.zeros(3, np.int64), cells]).ravel()
+    root.attrs["Origin"] = np.array((*dataset.manifest.origin, *(0.0,) * flat))
+    root.attrs["Spacing"] = np.array((*spacing, *(1.0,) * flat))
+    root.attrs["Direction"] = np.eye(3).ravel()
+    cell_data, field_data = root.create_group("CellData"), root.create_group("FieldData")
+    for name, value in sample.items():
+        if value.shape == dataset.shape:
+            cell_data.create_dataset(name, data=value.T)
+        else:
+            field_data.create_dataset(name, data=np.atleast_1d(value).ravel())

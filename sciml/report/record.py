@@ -1,0 +1,189 @@
+"""Everything that a run folder tells a report, read once and checked; what is missing is remembered as a sentence."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sciml.checks import Check
+from sciml.data.info import describe
+from sciml.data.manifest import read_manifest
+from sciml.data.recipe import Recipe
+from sciml.errors import CheckpointError, DatasetError, RecipeError
+from sciml.report.fields import Sample
+
+Object: TypeAlias = Mapping[str, Any]
+RANKS = ("best", "median", "worst")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as it was left on disk.
+
+    Attributes
+    ----------
+    path : the run folder.
+    config : ``config.json``.
+    rows : ``metrics.jsonl``, one mapping an epoch.
+    evaluation : ``evaluation.json``; None before `sciml evaluate`.
+    elsewhere : ``evaluation-<shape>.json``, evaluations on other grids than the training one, by shape.
+    samples : best, median and worst prediction; empty before `sciml evaluate`.
+    data : what `sciml.data.info.describe` says of the dataset; None where it cannot be read.
+    data_note : why not; empty otherwise.
+    recipe : the dataset's recipe; None for imported arrays or where the dataset cannot be read.
+    """
+
+    path: Path
+    config: Object
+    rows: tuple[Object, ...]
+    evaluation: Object | None
+    elsewhere: Mapping[str, Object]
+    samples: tuple[Sample, ...]
+    data: Object | None
+    data_note: str
+    recipe: Recipe | None
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        return dict(self.data["units"]) if self.data else {}
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """The checks of all evaluations, those on other grids last."""
+        reports = [self.evaluation, *self.elsewhere.values()]
+        return [_check(entry) for report in reports if report for entry in report["checks"]]
+
+    @property
+    def details(self) -> Object:
+        return self.evaluation["details"] if self.evaluation else {}
+
+
+def read_record(run: Path | str) -> RunRecord:
+    """Read a run folder.
+
+    Raises CheckpointError where the folder is no run, or where one of its files is damaged. A dataset that has been moved, or an
+    evaluation that has not been made yet, is no error.
+    """
+    path = Path(run)
+    config = _config(path)
+    data, note, recipe = _dataset(config)
+    evaluations = {file.stem.removeprefix("evaluation-"): _evaluation(file) for file in sorted(path.glob("evaluation-*.json"))}
+    own = path / "evaluation.json"
+    return RunRecord(
+        path=path,
+        config=config,
+        rows=_rows(path / "metrics.jsonl"),
+        evaluation=_evaluation(own) if own.is_file() else None,
+        elsewhere=evaluations,
+        samples=_samples(path / "predictions.npz"),
+        data=data,
+        data_note=note,
+        recipe=recipe,
+    )
+
+
+def _config(path: Path) -> Object:
+    file = path / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"{path} holds no config.json: give a folder made by `sciml train`")
+    config = _object(file)
+    if config.get("format") != "sciml-run" or not all(isinstance(config.get(key), dict) for key in ("settings", "data")):
+        raise CheckpointError(f"{file} does not describe a run: give a folder made by `sciml train`")
+    return config
+
+
+def _object(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, error) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file} holds no JSON object: restore it, or evaluate or train again")
+    return content
+
+
+def _rows(file: Path) -> tuple[Object, ...]:
+    """Complete lines of ``metrics.jsonl``; what follows the last line break was interrupted."""
+    if not file.is_file():
+        return ()
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+        return tuple({**row, "epoch": int(row["epoch"])} for row in rows)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _damaged(file, error) from None
+
+
+def _evaluation(file: Path) -> Object:
+    """A CheckReport's JSON with the details that `sciml.training.evaluate` adds."""
+    report = _object(file)
+    try:
+        for entry in report["checks"]:
+            _check(entry)
+        details = report["details"]
+        for name in ("relative_l2", "relative_h1"):
+            list(details[name]["per_sample"]), details[name]["median"], details[name]["p90"], details[name]["worst"]
+        details["data"]["split"], details["data"]["shape"], details["epoch"], report["environment"], report["seconds"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(file, error) from None
+    return report
+
+
+def _check(entry: Mapping[str, Any]) -> Check:
+    """Inverse of ``Check.to_dict``; null stands for a figure that was not finite."""
+    expected = entry["expected"]
+    gate = tuple(_number(value) for value in expected) if isinstance(expected, list) else _number(expected)
+    text = {key: str(entry[key]) for key in ("name", "unit", "reference")}
+    return Check(observed=_number(entry["observed"]), relation=entry["relation"], expected=gate, status=entry["status"], **text)  # type: ignore[arg-type]
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _samples(file: Path) -> tuple[Sample, ...]:
+    if not file.is_file():
+        return ()
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(file, error) from None
+
+
+def _sample(rank: str, arrays: Mapping[str, np.ndarray]) -> Sample:
+    def group(kind: str) -> dict[str, np.ndarray]:
+        prefix = f"{rank}/{kind}/"
+        return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+
+    truth, prediction = group("truth"), group("prediction")
+    if not truth or any(prediction[name].shape != values.shape or values.ndim not in (2, 3) for name, values in truth.items()):
+        raise ValueError(f"{rank}: truth and prediction do not fit together")
+    return Sample(rank, int(arrays[f"{rank}/index"]), float(arrays[f"{rank}/relative_l2"]), group("inputs"), truth, prediction)
+
+
+def _dataset(config: Object) -> tuple[Object | None, str, Recipe | None]:
+    place = config["data"].get("path")
+    if place is None:
+        return None, "The run was trained on arrays in memory, so there is no dataset on disk to describe.", None
+    try:
+        manifest = read_manifest(Path(place))
+        identity = config["data"].get("identity")
+        if identity not in (None, manifest.identity):
+            return None, f"The dataset in {place} is not the one that this run was trained on any more.", None
+        recipe = None if manifest.recipe is None else Recipe.from_canonical_json(manifest.recipe_json)
+        return describe(place), "", recipe
+    except (DatasetError, RecipeError) as error:
+        return None, f"The dataset cannot be read: {error}.", None
+
+
+def _damaged(file: Path, error: BaseException) -> CheckpointError:
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    return CheckpointError(f"{file} is damaged ({reason}): restore it, or evaluate or train again")
