@@ -163,7 +163,7 @@ def print_report(report: CheckReport, as_json: bool) -> None:
 
 def evaluation_lines(details: Mapping[str, Any]) -> list[str]:
     """The figures of an evaluation in four lines at most: imported data has no equation and no solver to compare with."""
-    from sciml.report.numbers import duration
+    from sciml.report.notation import duration
 
     lines = [f"relative L2 error: {_spread(details['relative_l2'])}", f"relative H1 error: {_spread(details['relative_h1'])}"]
     if details["residual"] is not None:
@@ -180,7 +180,7 @@ def evaluation_lines(details: Mapping[str, Any]) -> list[str]:
 
 
 def _spread(values: Mapping[str, float]) -> str:
-    from sciml.report.numbers import figure
+    from sciml.report.notation import figure
 
     mean, median, ninety, worst = (figure(values[key]) for key in ("mean", "median", "p90", "worst"))
     return f"mean {mean}, median {median}, 90th percentile {ninety}, worst {worst}"

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sciml.checks import CheckReport, environment
-from sciml.report.html import Markup, badge, check_table, element, facts, page, section, table
-from sciml.report.numbers import duration
+from sciml.report.markup import Markup, badge, check_table, element, facts, page, section, table
+from sciml.report.notation import duration
 from sciml.report.sections import environment_facts
 from sciml.report.terminal import verdict
 from sciml.report.twin import write_page
-
 from validation.discovery import Entry
 
 Results = Sequence[tuple[Entry, CheckReport]]
@@ -24,10 +23,7 @@ def write_report(results: Results, out: Path) -> Path:
     checks = sum(len(report.checks) for _, report in results)
     overview = table(
         ("result", "case", "what it shows", "checks", "time"),
-        [
-            (badge(report.passed), element("a", entry.name, href=f"#{entry.name}"), entry.title, len(report.checks), duration(report.seconds))
-            for entry, report in results
-        ],
+        [_overview(entry, report) for entry, report in results],
         numeric=(3, 4),
     )
     document = page(
@@ -41,6 +37,11 @@ def write_report(results: Results, out: Path) -> Path:
     )
     twin = {"name": "validation", "passed": passed, "cases": [json.loads(report.to_json()) for _, report in results]}
     return write_page(out, document, twin)
+
+
+def _overview(entry: Entry, report: CheckReport) -> tuple[object, ...]:
+    link = element("a", entry.name, href=f"#{entry.name}")
+    return badge(report.passed), link, entry.title, len(report.checks), duration(report.seconds)
 
 
 def _case(entry: Entry, report: CheckReport) -> Markup:

@@ -85,21 +85,27 @@ def generate(
     Raises
     ------
     RecipeError
-        The recipe has no random parameter, so that all its samples would be equal.
+        No samples or workers were asked for, or the recipe has no random parameter, so that all its samples would be equal.
     DatasetError
         `out` holds something else, is being written by another process, or cannot be written.
     SolverError
-        A sample was not solved to the recipe's tolerance; it is not stored, those before it are.
+        A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is.
     """
     began = time.perf_counter()
+    if workers < 1:
+        raise RecipeError(f"workers = {workers} leaves nobody to solve: give at least 1")
     recipe = _with_seed(recipe, seed)
     first = recipe.problem.sample(seed_words(recipe.data.seed, 0, 0), recipe.data.dtype)
     manifest = _describe(recipe, first, recipe.data.samples if samples is None else samples)
-    chunk = 1 if workers == 1 else max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, first)))
+    chunk, window = 1, 1  # in this process, nothing that is solved waits to be stored
+    if workers > 1:
+        chunk, window = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, first))), 2 * workers
     residuals = []
     with Store(Path(out), manifest, _notes(recipe)) as store, executor(workers) as pool:
         total = sum(store.manifest.splits.values())
-        for writer, position, (sample, certificate) in _solved(store, pool, recipe, chunk, window=2 * workers):
+        if not store.manifest.complete:
+            (store.root / STATISTICS).unlink(missing_ok=True)  # of fewer samples than there will be
+        for writer, position, (sample, certificate) in _solved(store, pool, recipe, chunk, window):
             writer.append(position, sample, certificate)
             residuals.append(certificate.relative_residual)
             done = store.done
@@ -107,7 +113,7 @@ def generate(
                 store.finish(writer)
             if progress is not None:
                 progress("generate", done, total, {"residual": certificate.relative_residual, "iterations": certificate.iterations})
-        if residuals or not (store.root / STATISTICS).exists():
+        if not (store.root / STATISTICS).exists():
             write_statistics(store.root, store.manifest)
     return GenerationResult(
         path=str(store.root),

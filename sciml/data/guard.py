@@ -8,8 +8,10 @@ over links.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -25,6 +27,8 @@ _MAX_DEFLATE_RATIO = 1032
 #: Declared size that needs no stored bytes behind it: scales and names of a small file.
 _FREE_BYTES = 1 << 20
 _MAX_CHUNK_BYTES = 1 << 30
+#: What HDF5 and h5py raise on bytes that make no sense to them.
+_BROKEN = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError)
 
 
 def open_guarded(path: Path, *, root: Path | None = None, sparse: bool = False) -> h5py.File:
@@ -43,19 +47,25 @@ def open_guarded(path: Path, *, root: Path | None = None, sparse: bool = False) 
         The file is missing, truncated, no HDF5, outside `root`, or uses a feature that could reach outside the file.
     """
     _refuse_odd_files(path, root)
-    try:
+    with reading(path):
         file = h5py.File(path, "r", locking=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DatasetError(f"{path} is not a readable HDF5 file ({_reason(error)}): it is truncated or foreign, make it again") from None
-    try:
-        _walk(file, path, sparse)
-    except DatasetError:
-        file.close()
-        raise
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError) as error:
-        file.close()
-        raise DatasetError(f"{path} is damaged inside ({_reason(error)}): make it again") from None
+        try:
+            _walk(file, path, sparse)
+        except BaseException:
+            file.close()
+            raise
     return file
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a truncated, foreign or damaged file makes HDF5 raise into a DatasetError."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except _BROKEN as error:
+        raise DatasetError(f"{path} is truncated, foreign or damaged ({_reason(error)}): make it again") from None
 
 
 def _refuse_odd_files(path: Path, root: Path | None) -> None:

@@ -92,10 +92,7 @@ class Dataset:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         reader, position = self._find(index)
-        try:
-            return reader.sample(position)
-        except OSError as error:
-            raise self._damaged(reader, error) from None
+        return reader.sample(position)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return (self[index] for index in range(len(self)))
@@ -107,11 +104,7 @@ class Dataset:
             raise DatasetError(f"dataset {self.name!r} has no field {name!r}: did you mean {close[0]!r}?")
         out = np.empty((len(self), *self.manifest.shape_of(name)), self.manifest.dtype)
         for number, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
-            reader = self._reader(number)
-            try:
-                reader.read_into(name, out[start:stop])
-            except OSError as error:
-                raise self._damaged(reader, error) from None
+            self._reader(number).read_into(name, out[start:stop])
         return out
 
     def provenance(self, index: int) -> dict[str, Any]:
@@ -155,7 +148,3 @@ class Dataset:
                 self._readers.popitem(last=False)[1].file.close()
         self._readers.move_to_end(number)
         return self._readers[number]
-
-    def _damaged(self, reader: ShardReader, error: OSError) -> DatasetError:
-        reason = " ".join(str(error).split())
-        return DatasetError(f"{reader.file.filename} is damaged ({reason}): `sciml verify` shows where, generate or import it again")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sciml.errors import CheckpointError, DatasetError
 
-#: A channel that varies by less than this share of its mean is constant up to rounding: dividing by it would amplify noise.
-_CONSTANT = 1e-7
+#: A channel that varies by less than this share of its mean is constant up to the rounding of the sums here.
+_CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from sciml.data import layout as layouts
-from sciml.data.guard import open_guarded
+from sciml.data.guard import open_guarded, reading
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import Manifest
 from sciml.errors import DatasetError
@@ -53,41 +53,48 @@ def sample_digest(manifest: Manifest, sample: Sample) -> str:
 class ShardReader:
     """The samples of an open shard, by their position in it."""
 
-    def __init__(self, file: h5py.File, layout: ShardLayout) -> None:
+    def __init__(self, file: h5py.File, layout: ShardLayout, path: Path) -> None:
         self.file = file
         self.layout = layout
+        self.path = path
         self._datasets = {name: file[layout.location(name)] for name in layout.manifest.names}
 
     @classmethod
     def open(cls, root: Path, layout: ShardLayout, path: Path, *, sparse: bool = False) -> ShardReader:
         """Open a shard under `root` behind the guard; raises DatasetError when it does not look as `layout` says."""
         file = open_guarded(path, root=root, sparse=sparse)
-        found = layouts.problems(file, layout)
-        if found:
+        try:
+            with reading(path):
+                found = layouts.problems(file, layout)
+            if found:
+                raise DatasetError(f"{path} is not the shard that the manifest describes ({found[0]}): generate or import it again")
+            return cls(file, layout, path)
+        except DatasetError:
             file.close()
-            raise DatasetError(f"{path} is not the shard that the manifest describes ({found[0]}): generate or import it again")
-        return cls(file, layout)
+            raise
 
     @classmethod
-    def open_any_length(cls, root: Path, layout: ShardLayout) -> ShardReader:
-        """Open the finished shard at the place of `layout`, whatever number of samples it holds."""
-        path = root / layout.path
-        with open_guarded(path, root=root) as file:
-            samples = file.attrs.get("n_trajectories", 0)
-        return cls.open(root, replace(layout, samples=int(samples)), path)
+    def open_unfinished(cls, root: Path, layout: ShardLayout, path: Path) -> ShardReader:
+        """Open a shard of any length that may lack samples."""
+        with open_guarded(path, root=root, sparse=True) as file, reading(path):
+            samples = int(file.attrs.get("n_trajectories", 0))
+        return cls.open(root, replace(layout, samples=samples), path, sparse=True)
 
     def sample(self, position: int) -> dict[str, np.ndarray]:
         """All arrays of one sample, without the time axis."""
         shape_of = self.layout.manifest.shape_of
-        return {name: np.asarray(data[position]).reshape(shape_of(name)) for name, data in self._datasets.items()}
+        with reading(self.path):
+            return {name: np.asarray(data[position]).reshape(shape_of(name)) for name, data in self._datasets.items()}
 
     def read_into(self, name: str, out: np.ndarray) -> None:
         """Array `name` of all samples into `out` of shape (samples, *shape), without a copy on the way."""
         dataset = self._datasets[name]
-        dataset.read_direct(out.reshape(dataset.shape))
+        with reading(self.path):
+            dataset.read_direct(out.reshape(dataset.shape))
 
     def certificate(self, position: int) -> Certificate:
-        record = {name: self.file[f"provenance/{name}"][position] for name in CERTIFICATE}
+        with reading(self.path):
+            record = {name: self.file[f"provenance/{name}"][position] for name in CERTIFICATE}
         return Certificate(
             index=int(record["index"]),
             seed_words=tuple(int(word) for word in record["seed_words"]),
@@ -99,17 +106,21 @@ class ShardReader:
 
     def provenance(self, name: str) -> np.ndarray:
         """A column of ``/provenance``, one entry (or row) a sample."""
-        return np.asarray(self.file[f"provenance/{name}"][()])
+        with reading(self.path):
+            return np.asarray(self.file[f"provenance/{name}"][()])
 
-    def trusted(self, position: int) -> dict[str, np.ndarray] | None:
-        """The sample if it is marked complete and its bytes have the recorded SHA-256, else None."""
+    def trusted(self, position: int) -> tuple[dict[str, np.ndarray], Certificate] | None:
+        """The sample and its certificate if it is marked complete and its bytes have the recorded SHA-256, else None."""
         try:
             sample = self.sample(position)
-        except OSError:
-            return None  # the chunk's own checksum found damage: the sample does not exist
-        return sample if self.is_recorded(position, sample_digest(self.layout.manifest, sample)) else None
+            if self.is_recorded(position, sample_digest(self.layout.manifest, sample)):
+                return sample, self.certificate(position)
+        except DatasetError:
+            pass  # HDF5's own checksum or structure is broken here: the sample does not exist
+        return None
 
     def is_recorded(self, position: int, digest: str) -> bool:
         """Whether the sample is marked complete with this SHA-256."""
-        record = self.file["provenance"]
-        return bool(record["complete"][position] == 1 and record["sha256"][position] == digest.encode())
+        with reading(self.path):
+            record = self.file["provenance"]
+            return bool(record["complete"][position] == 1 and record["sha256"][position] == digest.encode())

@@ -159,14 +159,15 @@ def _refuse_foreign(root: Path) -> None:
 def _refuse_other(root: Path, existing: Manifest, wanted: Manifest) -> None:
     if existing.identity == wanted.identity and existing.seed == wanted.seed:
         return
-    place, old, new = _first_difference(existing.model_dump(mode="json"), wanted.model_dump(mode="json"))
-    raise DatasetError(f"{root} holds another dataset, {existing.name!r} ({place} is {old} there and {new} here): choose another folder")
+    differences = _differences(existing.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    what = next(differences, "its identity is another")
+    raise DatasetError(f"{root} holds another dataset, {existing.name!r} ({what}): choose another folder")
 
 
-def _first_difference(old: Any, new: Any, place: str = "") -> tuple[str, str, str]:
-    """Where two JSON values differ first, and both values there as short text."""
+def _differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    """Where two JSON values differ, in words; keys that do not decide what a dataset is are passed over."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted((old.keys() | new.keys()) - _NEVER_DECIDING):
-            if old.get(key) != new.get(key):
-                return _first_difference(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
-    return place, json.dumps(old)[:60], json.dumps(new)[:60]
+            yield from _differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
+    elif old != new:
+        yield f"{place} is {json.dumps(old)[:60]} there and {json.dumps(new)[:60]} here"

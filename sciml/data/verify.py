@@ -110,11 +110,12 @@ def _look_at(reader: ShardReader, position: int, recipe: Recipe | None, found: _
     try:
         sample = reader.sample(position)
         certificate = reader.certificate(position)
-    except OSError as error:
-        found.add("checksum", f"{where} cannot be read ({' '.join(str(error).split())})")
+        recorded = reader.is_recorded(position, sample_digest(manifest, sample))
+    except DatasetError as error:
+        found.add("checksum", f"{where}: {error}")
         return
     found.samples[split] += 1
-    if not reader.is_recorded(position, sample_digest(manifest, sample)):
+    if not recorded:
         found.add("checksum", f"{where} differs from its recorded SHA-256, or was never completed")
     broken = [name for name, value in sample.items() if not np.isfinite(value).all()]
     if broken:

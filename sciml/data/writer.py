@@ -8,6 +8,8 @@ SHA-256 was compared. A full shard is forced to disk and renamed.
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,21 +29,29 @@ _SPARE_BYTES = 1 << 20
 
 
 class ShardWriter:
-    """A shard in the making; `missing` holds the positions that still need a sample."""
+    """A shard in the making; `missing` holds the positions that still need a sample.
+
+    What an earlier run left (an unfinished shard, or a finished one that is to be longer or was damaged) is copied sample by sample
+    into a fresh file, which then takes its place: nothing is ever written into a file whose last writer may have been killed.
+    """
 
     def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str]) -> None:
         self.layout = layout
         self.path = root / layout.path
-        self._part = self.path.with_name(self.path.name + ".part")
-        self._sample_bytes = sum(np.prod(layout.manifest.shape_of(name)) for name in layout.manifest.names) * 8
         self.missing = set(range(layout.samples))
+        self._part = self.path.with_name(self.path.name + ".part")
+        self._sample_bytes = sum(math.prod(layout.manifest.shape_of(name)) for name in layout.manifest.names) * 8
         with self._failing_clearly():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._resumed(root) or self._created(notes)
+            fresh = self.path.with_name(self.path.name + ".part.new")
+            self._file = h5py.File(fresh, "w")
+            layouts.create(self._file, layout, notes)
             self._values = {name: _Column(self._file[layout.location(name)]) for name in layout.manifest.names}
             self._record = {name: _Column(self._file[f"provenance/{name}"]) for name in layouts.PROVENANCE}
-            if self.path.exists():
-                self._adopt(root)
+            for older in (self._part, self.path):
+                self._adopt(root, older)
+            self._file.flush()
+            os.replace(fresh, self._part)
 
     def append(self, position: int, sample: Sample, certificate: Certificate) -> None:
         """Store a sample; once this returns, killing the process does not lose it.
@@ -81,36 +91,19 @@ class ShardWriter:
         self._file.flush()
         self.missing.discard(position)
 
-    def _resumed(self, root: Path) -> h5py.File | None:
-        """The unfinished shard of an earlier run, if it opens and looks right; samples that fail their checksum stay missing."""
-        if not self._part.exists():
-            return None
+    def _adopt(self, root: Path, path: Path) -> None:
+        """Copy the samples of an earlier file that are marked complete and have the SHA-256 recorded for them."""
+        if not path.exists():
+            return
         try:
-            reader = ShardReader.open(root, self.layout, self._part, sparse=True)
+            reader = ShardReader.open_unfinished(root, self.layout, path)
         except DatasetError:
-            self._part.unlink()  # unreadable, or of another length: its samples are made again
-            return None
-        with reader.file:
-            self.missing -= {position for position in self.missing if reader.trusted(position) is not None}
-        return h5py.File(self._part, "r+")
-
-    def _created(self, notes: Mapping[str, str]) -> h5py.File:
-        file = h5py.File(self._part, "w")
-        layouts.create(file, self.layout, notes)
-        file.flush()
-        return file
-
-    def _adopt(self, root: Path) -> None:
-        """Copy what can be trusted from a finished shard under the final name, when a longer one is to replace it."""
-        try:
-            reader = ShardReader.open_any_length(root, self.layout)
-        except DatasetError:
-            return  # damaged: its samples are made again
+            return  # unreadable: its samples are made again
         with reader.file:
             for position in sorted(self.missing & set(range(reader.layout.samples))):
-                sample = reader.trusted(position)
-                if sample is not None:
-                    self._write(position, sample, reader.certificate(position))
+                found = reader.trusted(position)
+                if found is not None:
+                    self._write(position, *found)
 
     @contextlib.contextmanager
     def _failing_clearly(self) -> Iterator[None]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sciml.report.html import Markup, element
-from sciml.report.numbers import figure
+from sciml.report.markup import Markup, element
+from sciml.report.notation import figure
 
 WIDTH, HEIGHT = 400.0, 260.0
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 10.0, 12.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 10.0, 12.0, 42.0
 Scale = Callable[[float], float]
 
 
@@ -36,10 +36,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, title: s
     axes = _axes(x_scale, x_ticks, y_scale, y_ticks, x_label, y_label)
     legend = element(
         "p",
-        *(
-            element("span", element("span", "", class_=f"swatch fill-{index}"), line.label, class_="key")
-            for index, line in enumerate(drawn)
-        ),
+        *(element("span", _swatch(index), line.label, class_="key") for index, line in enumerate(drawn)),
         class_="legend",
     )
     ends = "; ".join(f"{line.label} ends at {figure(line.y[-1])}" for line in drawn if line.y)
@@ -53,7 +50,7 @@ def histogram(values: Sequence[float], marks: Mapping[str, float], *, x_label: s
         return element("p", f"{title}: no finite figure to draw.", class_="note")
     edges, counts = _bins(finite)
     x_scale, x_ticks = _linear_axis(0.0, max([edges[-1], *marks.values()]), LEFT, WIDTH - RIGHT)
-    y_scale, y_ticks = _linear_axis(0.0, max(counts) * 1.25, HEIGHT - BOTTOM, TOP, whole=True)
+    y_scale, y_ticks = _linear_axis(0.0, max(counts) * 1.4, HEIGHT - BOTTOM, TOP, whole=True)
     bars = [
         element(
             "rect",
@@ -68,9 +65,10 @@ def histogram(values: Sequence[float], marks: Mapping[str, float], *, x_label: s
         if count
     ]
     axes = _axes(x_scale, x_ticks, y_scale, y_ticks, x_label, "samples")
-    lines = [_mark(name, value, x_scale, row) for row, (name, value) in enumerate(marks.items())]
+    marked = [_mark(name, value, x_scale, row) for row, (name, value) in enumerate(reversed(list(marks.items())))]
+    drawn = (*axes, *bars, *(line for line, _ in marked), *(label for _, label in marked))  # labels last, above all lines
     summary = ", ".join(f"{name} {figure(value)}" for name, value in marks.items())
-    return element("figure", _svg(title, f"{len(finite)} samples; {summary}", *axes, *bars, *lines))
+    return element("figure", _svg(title, f"{len(finite)} samples; {summary}", *drawn))
 
 
 def _svg(title: str, description: str, *children: object) -> Markup:
@@ -98,25 +96,21 @@ def _line(line: Series, index: int, x_scale: Scale, y_scale: Scale) -> Markup:
     return element("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_=f"line line-{index}")
 
 
-def _mark(name: str, value: float, x_scale: Scale, row: int) -> Markup:
-    x, y = x_scale(value), TOP + 4.0 + 14.0 * row
+def _mark(name: str, value: float, x_scale: Scale, row: int) -> tuple[Markup, Markup]:
+    """A vertical line and its label, which leans towards the middle of the chart."""
+    x, y = x_scale(value), TOP + 4.0 + 16.0 * row
     leftwards = x > (WIDTH + LEFT) / 2
-    return element(
-        "g",
-        element("line", x1=_px(x), x2=_px(x), y1=_px(y), y2=_px(HEIGHT - BOTTOM), class_="mark"),
-        element(
-            "text",
-            f"{name} {figure(value)}",
-            x=_px(x - 5 if leftwards else x + 5),
-            y=_px(y + 6),
-            text_anchor="end" if leftwards else "start",
-        ),
-    )
+    line = element("line", x1=_px(x), x2=_px(x), y1=_px(y), y2=_px(HEIGHT - BOTTOM), class_="mark")
+    place = {"x": _px(x - 5 if leftwards else x + 5), "y": _px(y + 6), "text_anchor": "end" if leftwards else "start"}
+    return line, element("text", f"{name} {figure(value)}", class_="halo", **place)
 
 
-def _axes(
-    x_scale: Scale, x_ticks: Sequence[float], y_scale: Scale, y_ticks: Sequence[float], x_label: str, y_label: str
-) -> list[Markup]:
+def _swatch(index: int) -> Markup:
+    line = element("line", x1=0, x2=28, y1=3, y2=3, class_=f"line line-{index}")
+    return element("svg", line, viewBox="0 0 28 6", class_="chart swatch", aria_hidden="true")
+
+
+def _axes(x_scale: Scale, x_ticks: Sequence[float], y_scale: Scale, y_ticks: Sequence[float], x_label: str, y_label: str) -> list[Markup]:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for tick in y_ticks:
@@ -130,8 +124,8 @@ def _axes(
     parts.append(element("line", x1=_px(LEFT), x2=_px(right), y1=_px(bottom), y2=_px(bottom), class_="axis"))
     parts.append(element("text", x_label, x=_px((LEFT + right) / 2), y=_px(HEIGHT - 6), text_anchor="middle"))
     middle = (TOP + bottom) / 2
-    turned = f"rotate(-90 12 {_px(middle)})"
-    parts.append(element("text", y_label, x=12, y=_px(middle), text_anchor="middle", transform=turned))
+    turned = f"rotate(-90 15 {_px(middle)})"
+    parts.append(element("text", y_label, x=15, y=_px(middle), text_anchor="middle", transform=turned))
     return parts
 
 

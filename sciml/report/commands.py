@@ -39,9 +39,8 @@ def _data(record: RunRecord, folder: str) -> list[str]:
 def _import(data: Mapping[str, Any], folder: str) -> str:
     source = data["source"] or {}
     arrays = source.get("arrays", {})
-    named = "".join(
-        f" --{role} {_q(str(arrays.get(name, name)))}" for role, names in (("input", data["inputs"]), ("output", data["outputs"])) for name in names
-    )
+    roles = [("input", name) for name in data["inputs"]] + [("output", name) for name in data["outputs"]]
+    named = "".join(f" --{role} {_q(str(arrays.get(name, name)))}" for role, name in roles)
     test = f" --test {_q(source['test_file']['name'])}" if "test_file" in source else ""
     symmetries = "".join(f" --symmetry {_q(name)}" for name in data["symmetries"])
     fraction = f" --valid-fraction {source['valid_fraction']:g}" if "valid_fraction" in source else ""

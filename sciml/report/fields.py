@@ -124,9 +124,9 @@ def plot_field(
 
 
 def plot_sample(axes: Sequence[Axes], sample: Sample, output: str, units: Mapping[str, str]) -> Sequence[Axes]:
-    """Draw the first grid input, the solver's field, the prediction and their difference into four Axes.
+    """Draw the first grid input, the truth, the prediction and their difference into four Axes.
 
-    Solver and prediction share one colour scale; the difference has its own, symmetric about zero.
+    Truth and prediction share one colour scale; the difference has its own, symmetric about zero.
     """
     truth, prediction, unit = sample.truth[output], sample.prediction[output], units.get(output, "")
     shared = limits_of(plane(truth)[0], plane(prediction)[0])
@@ -135,13 +135,13 @@ def plot_sample(axes: Sequence[Axes], sample: Sample, output: str, units: Mappin
         axes[0].set_axis_off()
     else:
         plot_field(axes[0], sample.inputs[name], title=f"input: {name}", unit=units.get(name, ""), colours=INPUT_COLOURS)
-    plot_field(axes[1], truth, title=f"solver: {output}", unit=unit, limits=shared)
-    plot_field(axes[2], prediction, title="prediction", unit=unit, limits=shared)
+    plot_field(axes[1], truth, title=f"truth: {output}", unit=unit, limits=shared)
+    plot_field(axes[2], prediction, title=f"prediction: {output}", unit=unit, limits=shared)
     difference = sample.difference(output)
     plot_field(
         axes[3],
         difference,
-        title="prediction − solver",
+        title="prediction − truth",
         unit=unit,
         colours=DIFFERENCE_COLOURS,
         limits=symmetric_limits(plane(difference)[0]),
@@ -160,7 +160,7 @@ def sample_figure(sample: Sample, units: Mapping[str, str]) -> Figure:
 
 
 def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> Path:
-    """Write one PNG of an evaluated run: input | solver | prediction | difference of its best, median or worst sample.
+    """Write one PNG of an evaluated run: input | truth | prediction | difference of its best, median or worst sample.
 
     Raises CheckpointError where the run has not been evaluated or keeps no sample of that rank.
     """

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sciml.report.commands import reproduce
-from sciml.report.html import Markup, badge, element, page
-from sciml.report.numbers import duration, figure, percent
+from sciml.report.markup import Markup, badge, element, page
+from sciml.report.notation import duration, figure, percent
 from sciml.report.record import RunRecord, read_record
 from sciml.report.results import NOT_EVALUATED, accuracy_section, checks_section, samples_section, speed_section, training_section
 from sciml.report.sections import data_section, environment_section, problem_section
@@ -88,7 +88,7 @@ def _header(record: RunRecord) -> tuple[Markup, ...]:
 
 def _lead(record: RunRecord) -> str:
     config = record.config
-    samples = config["data"].get("samples", {}).get("train")
+    samples = (config["data"].get("samples") or {}).get("train")
     what = f"{', '.join(config['inputs'])} → {', '.join(config['outputs'])}"
     seconds = sum(float(row.get("seconds") or 0.0) for row in record.rows)
     model = str(config["settings"].get("model")).upper()
@@ -113,11 +113,13 @@ def _tiles(record: RunRecord) -> Markup:
         tiles.append((percent(l2["worst"]), "error of the worst of them"))
     ratio = _speedup(details)
     if ratio is not None:
-        tiles.append((f"{figure(ratio)} ×", "speed of the solver at equal accuracy, in batches"))
+        factor, than = (ratio, "faster") if ratio >= 1.0 else (1.0 / ratio, "slower")
+        tiles.append((f"{figure(factor)} ×", f"{than} than the solver at equal accuracy, in batches"))
     solver = (record.data or {}).get("solver")
     if solver:
         tiles.append((figure(solver["largest_residual"]), "worst relative residual of the data"))
-    return element("div", *(element("div", element("b", value), element("span", label), class_="tile") for value, label in tiles), class_="tiles")
+    boxes = [element("div", element("b", value), element("span", label), class_="tile") for value, label in tiles]
+    return element("div", *boxes, class_="tiles")
 
 
 def _speedup(details: Mapping[str, Any]) -> float | None:

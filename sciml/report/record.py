@@ -18,6 +18,7 @@ from sciml.data.manifest import read_manifest
 from sciml.data.recipe import Recipe
 from sciml.errors import CheckpointError, DatasetError, RecipeError
 from sciml.report.fields import Sample
+from sciml.report.schema import CONFIG, EVALUATION, ROW, misfit
 
 Object: TypeAlias = Mapping[str, Any]
 RANKS = ("best", "median", "worst")
@@ -93,19 +94,22 @@ def _config(path: Path) -> Object:
     file = path / "config.json"
     if not file.is_file():
         raise CheckpointError(f"{path} holds no config.json: give a folder made by `sciml train`")
-    config = _object(file)
-    if config.get("format") != "sciml-run" or not all(isinstance(config.get(key), dict) for key in ("settings", "data")):
+    config = _object(file, CONFIG)
+    axes = len(config["data"]["axes"])
+    boundary = config["data"].get("boundary") or [["", ""]] * axes
+    if config["format"] != "sciml-run" or len(boundary) != axes or any(len(pair) != 2 for pair in boundary):
         raise CheckpointError(f"{file} does not describe a run: give a folder made by `sciml train`")
     return config
 
 
-def _object(file: Path) -> dict[str, Any]:
+def _object(file: Path, kind: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object in `file`; raises CheckpointError where it is not of `kind`."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(file, error) from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file} holds no JSON object: restore it, or evaluate or train again")
+        raise _damaged(file, str(error)) from None
+    if fault := misfit(content, kind):
+        raise _damaged(file, fault)
     return content
 
 
@@ -115,32 +119,35 @@ def _rows(file: Path) -> tuple[Object, ...]:
         return ()
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
-        return tuple({**row, "epoch": int(row["epoch"])} for row in rows)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(file, error) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, str(error)) from None
+    if fault := misfit(rows, [ROW]):
+        raise _damaged(file, fault)
+    return tuple(rows)
 
 
 def _evaluation(file: Path) -> Object:
     """A CheckReport's JSON with the details that `sciml.training.evaluate` adds."""
-    report = _object(file)
+    report = _object(file, EVALUATION)
     try:
         for entry in report["checks"]:
             _check(entry)
-        details = report["details"]
-        for name in ("relative_l2", "relative_h1"):
-            list(details[name]["per_sample"]), details[name]["median"], details[name]["p90"], details[name]["worst"]
-        details["data"]["split"], details["data"]["shape"], details["epoch"], report["environment"], report["seconds"]
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(file, error) from None
+        raise _damaged(file, f"checks: {error}") from None
     return report
 
 
 def _check(entry: Mapping[str, Any]) -> Check:
     """Inverse of ``Check.to_dict``; null stands for a figure that was not finite."""
-    expected = entry["expected"]
-    gate = tuple(_number(value) for value in expected) if isinstance(expected, list) else _number(expected)
-    text = {key: str(entry[key]) for key in ("name", "unit", "reference")}
-    return Check(observed=_number(entry["observed"]), relation=entry["relation"], expected=gate, status=entry["status"], **text)  # type: ignore[arg-type]
+    expected, relation = entry["expected"], entry["relation"]
+    if relation not in ("<=", ">=", "in"):
+        raise ValueError(f"relation is {relation!r}")
+    if isinstance(expected, list):
+        low, high = map(_number, expected)
+        gate: float | tuple[float, float] = (low, high)
+    else:
+        gate = _number(expected)
+    return Check(entry["name"], _number(entry["observed"]), relation, gate, entry["unit"], entry["reference"], entry["status"])
 
 
 def _number(value: Any) -> float:
@@ -155,7 +162,7 @@ def _samples(file: Path) -> tuple[Sample, ...]:
             arrays = {name: archive[name] for name in archive.files}
         return tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise _damaged(file, error) from None
+        raise _damaged(file, str(error) or type(error).__name__) from None
 
 
 def _sample(rank: str, arrays: Mapping[str, np.ndarray]) -> Sample:
@@ -184,6 +191,5 @@ def _dataset(config: Object) -> tuple[Object | None, str, Recipe | None]:
         return None, f"The dataset cannot be read: {error}.", None
 
 
-def _damaged(file: Path, error: BaseException) -> CheckpointError:
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return CheckpointError(f"{file} is damaged ({reason}): restore it, or evaluate or train again")
+def _damaged(file: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{file} is damaged ({' '.join(reason.split())[:160]}): restore it, or evaluate or train again")

@@ -9,10 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.report.charts import Series, histogram, line_chart
-from sciml.report.fields import DIFFERENCE_COLOURS, INPUT_COLOURS, OUTPUT_COLOURS, Limits, Sample
-from sciml.report.fields import colour_bar_uri, limits_of, plane, png_data_uri, symmetric_limits
-from sciml.report.html import Markup, check_table, element, facts, join, section, table
-from sciml.report.numbers import duration, figure, percent, with_unit
+from sciml.report.fields import (
+    DIFFERENCE_COLOURS,
+    INPUT_COLOURS,
+    OUTPUT_COLOURS,
+    Limits,
+    Sample,
+    colour_bar_uri,
+    limits_of,
+    plane,
+    png_data_uri,
+    symmetric_limits,
+)
+from sciml.report.markup import Markup, check_table, element, facts, join, section, table
+from sciml.report.notation import duration, figure, percent, with_unit
 from sciml.report.record import RunRecord
 from sciml.report.sections import grid_text
 
@@ -30,7 +40,8 @@ def training_section(record: RunRecord) -> Markup:
         "epochs": f"{len(rows)} of {wanted}" if len(rows) != wanted else wanted,
         "batch": f"{settings.get('batch_size')} samples",
         "loss": f"relative {_NORMS.get(str(settings.get('loss')), settings.get('loss'))}",
-        "learning rate": f"{figure(settings.get('learning_rate'))}, {settings.get('schedule')}; weight decay {figure(settings.get('weight_decay'))}",
+        "learning rate": f"{figure(settings.get('learning_rate'))}, {settings.get('schedule')}",
+        "weight decay": figure(settings.get("weight_decay")),
         "symmetries": "used as augmentation" if settings.get("augment") and record.config["data"].get("symmetries") else "not used",
         "seed": settings.get("seed"),
         "time": duration(sum(float(row.get("seconds") or 0.0) for row in rows)) if rows else None,
@@ -119,17 +130,18 @@ def _sample(sample: Sample, differences: Mapping[str, Limits | None], units: Map
 
 def _field(title: str, values: NDArray[Any], unit: str, colours: str, limits: Limits | None, rank: str) -> Markup:
     caption = element("figcaption", title)
-    if limits is None:
-        return element("figure", caption, element("p", "No finite value to draw.", class_="note"), class_="field")
     shown, slice_label = plane(values)
+    if limits is None or limits_of(shown) is None:
+        return element("figure", caption, element("p", "No finite value to draw.", class_="note"), class_="field")
     low, high = (figure(value) for value in limits)
-    alt = f"{title} of the {rank} sample{f', {slice_label}' if slice_label else ''}, {shown.shape[0]} by {shown.shape[1]} points, colours from {low} to {high}"
+    where = f", {slice_label}" if slice_label else ""
+    alt = f"{title} of the {rank} sample{where}, {shown.shape[0]} by {shown.shape[1]} points, colours from {low} to {high}"
     bar = element(
         "div",
-        element("span", low),
         element("img", src=colour_bar_uri(colours), alt="", width=128, height=1),
+        element("span", low),
+        element("span", unit if unit != "1" else "", class_="unit"),
         element("span", high),
-        element("span", unit, class_="unit") if unit not in ("", "1") else Markup(),
         class_="bar",
     )
     picture = element("img", src=png_data_uri(shown, colours, limits), alt=alt, width=shown.shape[0], height=shown.shape[1], class_="map")
@@ -158,7 +170,7 @@ def speed_section(record: RunRecord) -> Markup:
     if same:
         rows.append((f"solver at the model's accuracy: {same['way']}", same["seconds"], same["relative_l2"]))
     summary = table(
-        ("way", "time a sample", "relative L2 error"), [(way, duration(seconds), percent(error)) for way, seconds, error in rows], numeric=(1, 2)
+        ("way", "time a sample", "L2 error"), [(way, duration(seconds), percent(error)) for way, seconds, error in rows], numeric=(1, 2)
     )
     intro = f"Medians over {speed['samples']} samples on one machine with {speed['threads']} thread(s)."
     return section("Speed", element("p", _fair_sentence(speed)), summary, element("p", intro, class_="note"), identifier="speed")
@@ -169,7 +181,8 @@ def _fair_sentence(speed: Mapping[str, Any]) -> str:
     if ratio is None:
         return "No cheaper way of the solver that was tried reaches the model's accuracy, and neither does its full tolerance."
     who, factor = ("The model is", ratio) if ratio >= 1.0 else ("The solver is", 1.0 / ratio)
-    return f"{who} {figure(factor)} times faster when the solver is asked for no more than the model's accuracy and the model works in batches."
+    fair = "the solver is asked for no more than the model's accuracy and the model works in batches"
+    return f"{who} {figure(factor)} times faster when {fair}."
 
 
 def checks_section(record: RunRecord) -> Markup:
@@ -181,5 +194,3 @@ def checks_section(record: RunRecord) -> Markup:
 
 def _finite(value: Any) -> float:
     return float("nan") if value is None else float(value)
-
-

@@ -12,8 +12,8 @@ from typing import Any
 from sciml.fields import Constant, Law
 from sciml.problems import Problem
 from sciml.report.commands import reproduce
-from sciml.report.html import Markup, element, escape, facts, join, section, table
-from sciml.report.numbers import duration, figure, with_unit
+from sciml.report.markup import Markup, element, escape, facts, join, section
+from sciml.report.notation import duration, figure, with_unit
 from sciml.report.record import RunRecord
 
 SPLITS = ("train", "valid", "test")
@@ -37,7 +37,7 @@ def problem_section(record: RunRecord) -> Markup:
         "fixed": _laws(problem, random=False) if problem else None,
         "sides": _sides(trained.get("boundary"), trained["axes"]) if trained.get("boundary") else "not declared",
         "grid": f"{grid_text(trained['shape'])} cells on a box of {grid_text(trained['extent'])}",
-        "symmetries": ", ".join(trained.get("symmetries", ())) or "none",
+        "symmetries": ", ".join(trained.get("symmetries") or ()) or "none",
     }
     note = element("p", record.data_note, class_="note") if record.data_note and not data else Markup()
     return section("The problem", intro, statement, facts(rows), note, _recipe(record), identifier="problem")
@@ -48,7 +48,7 @@ def data_section(record: RunRecord) -> Markup:
     data = record.data
     if data is None:
         return section("The data", element("p", record.data_note, class_="note"), identifier="data")
-    counts = table(("split", "samples"), [(split, figure(data["samples"][split])) for split in SPLITS], numeric=(1,))
+    counts = {"samples": ", ".join(f"{figure(data['samples'][split])} {split}" for split in SPLITS)}
     solver = data["solver"]
     if solver:
         methods = ", ".join(f"{name} ({figure(count)} samples)" for name, count in solver["methods"].items())
@@ -71,7 +71,7 @@ def data_section(record: RunRecord) -> Markup:
         "precision": data["dtype"],
         "size": f"{figure(data['bytes'] / 1e6)} MB",
     }
-    return section("The data", element("p", _code_spans(intro)), counts, facts({**certificate, **identity}), identifier="data")
+    return section("The data", element("p", _code_spans(intro)), facts({**counts, **certificate, **identity}), identifier="data")
 
 
 def environment_section(record: RunRecord) -> Markup:
@@ -96,9 +96,9 @@ def environment_facts(environment: Mapping[str, Any]) -> dict[str, object]:
     return {
         "processor": environment.get("processor"),
         "cores": environment.get("cores"),
-        "OMP_NUM_THREADS": environment.get("omp_num_threads"),
+        "OpenMP threads": environment.get("omp_num_threads"),
         "python": environment.get("python"),
-        **dict(environment.get("versions", {})),
+        **dict(environment.get("versions") or {}),
     }
 
 
@@ -128,7 +128,8 @@ def _laws(problem: Problem, *, random: bool) -> str | None:
     shown = []
     for name, law in problem.laws().items():
         if law.is_random is random and not (name.startswith("boundary_") and law == Constant(value=0.0)):
-            shown.append(f"{name}: {_law(law)}" if random else f"{name} = {with_unit(law.model_dump().get('value'), problem.units.get(name, ''))}")
+            value = law.model_dump().get("value")
+            shown.append(f"{name}: {_law(law)}" if random else f"{name} = {with_unit(value, problem.units.get(name, ''))}")
     return ", ".join(shown) or None
 
 

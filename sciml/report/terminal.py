@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sciml.checks import Check, CheckReport
-from sciml.report.numbers import duration, figure, with_unit
+from sciml.report.notation import NO_BREAK, duration, figure, with_unit
 
 _SIGNS = {"<=": "≤", ">=": "≥", "in": "in"}
 
@@ -16,8 +16,8 @@ def gate(check: Check) -> str:
     """The relation and the expected figure as one phrase, for example ``≤ 0.0800`` or ``in [1.90, 2.10]``."""
     if isinstance(check.expected, tuple):
         low, high = check.expected
-        return f"in [{figure(low)}, {figure(high)}]"
-    return f"{_SIGNS[check.relation]} {figure(check.expected)}"
+        return f"in [{figure(low)}, {figure(high)}]".replace(" ", NO_BREAK)
+    return f"{_SIGNS[check.relation]}{NO_BREAK}{figure(check.expected)}"
 
 
 def check_table(report: CheckReport) -> Group:

@@ -108,7 +108,7 @@ class RunFolder:
 def check_same(subject: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise CheckpointError naming the first entry in which the config `stored` with `subject` differs from the one `wanted`."""
     here, there = dict(_flat(wanted)), dict(_flat(stored))
-    for key in sorted(here.keys() | there.keys()):
+    for key in (*here, *(key for key in there if key not in here)):
         if not key.startswith(_FREE) and here.get(key) != there.get(key):
             was, now = there.get(key), here.get(key)
             raise CheckpointError(f"{subject} was trained with {key} = {was!r}, not {now!r}; go back to that, or choose another folder")

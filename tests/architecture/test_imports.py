@@ -25,14 +25,14 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.fields": (LEAVES, NUMERICS | {"pydantic"}),
     "sciml.problems": (LEAVES | {"sciml.fields"}, NUMERICS | {"pydantic"}),
     "sciml.discretize": (DECLARED | {"solvers"}, NUMERICS),
-    "sciml.data": (STORED, NUMERICS | {"h5py", "pydantic", "filelock"}),
+    "sciml.data": (STORED, NUMERICS | {"h5py", "pydantic", "filelock", "threadpoolctl"}),
     "sciml.io": (STORED, NUMERICS | {"h5py", "meshio"}),
     # ---- the torch line: nothing above it imports torch ----
     "sciml.models": (LEAVES, {"numpy", "pydantic", "torch", "neuralop"}),
-    "sciml.training": (STORED | {"sciml.models"}, {"numpy", "pydantic", "torch", "neuralop", "lightning_fabric", "safetensors"}),
+    "sciml.training": (STORED | {"sciml.models"}, {"numpy", "pydantic", "torch", "neuralop", "scipy", "lightning_fabric", "safetensors", "filelock"}),
     # ---- what people look at ----
     "sciml.report": (STORED, {"numpy", "matplotlib", "rich"}),
-    "sciml.terminal": (LEAVES | {"sciml.report"}, {"typer"}),
+    "sciml.terminal": (LEAVES | {"sciml.report"}, {"typer", "rich"}),
     "sciml.progress": ({"sciml.terminal"}, {"rich"}),
     "sciml.cli": (STORED | {"sciml.terminal", "sciml.progress", "sciml.io", "sciml.training", "sciml.report"}, {"typer"}),
     "sciml.__main__": ({"sciml.cli"}, set()),

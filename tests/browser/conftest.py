@@ -117,7 +117,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     profile = tmp_path_factory.mktemp("chromium")
     process = subprocess.Popen(
         [chromium, *_FLAGS, f"--user-data-dir={profile}"],
-        preexec_fn=wire,
+        preexec_fn=wire,  # noqa: PLW1509  # no thread has been started here
         pass_fds=(3, 4),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -202,3 +202,13 @@ class TestBadParameters:
         flux = {side: {"kind": "neumann", "flux": -0.5} for side in NEUMANN_2D}
         balanced = Poisson(resolution=8, source=Constant(value=2.0), boundary=flux)
         assert discrete_residual(balanced, {}, solve(balanced, {})).relative < 1e-10
+
+
+def test_parameters_of_one_sample_have_streams_of_their_own():
+    field = GaussianRandomField()
+    problem = Darcy(resolution=16, permeability=LogNormal(field=field), source=field)
+    drawn = [problem.sample(seed_words(0, 0, i)) for i in range(50)]
+    pairs = [(np.log(sample["permeability"]).ravel(), sample["source"].ravel()) for sample in drawn]
+    correlations = [np.corrcoef(a, b)[0, 1] for a, b in pairs]
+    assert abs(np.mean(correlations)) < 0.3
+    assert max(abs(np.array(correlations))) < 0.999

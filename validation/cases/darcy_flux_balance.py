@@ -28,7 +28,8 @@ def run(*, samples: int = 3, resolution: int = 64, seed: int = 0) -> CheckReport
     checks = []
     for law in LAWS:
         flat = Darcy.model_validate({"resolution": resolution, "permeability": {"kind": law}})
-        box = Darcy.model_validate({"dimension": 3, "resolution": max(resolution // 3, 4), "permeability": {"kind": law, "field": {"alpha": 3.0}}})
+        smoother = {"kind": law, "field": {"alpha": 3.0}}
+        box = Darcy.model_validate({"dimension": 3, "resolution": max(resolution // 3, 4), "permeability": smoother})
         checks += _checks(f"2-D, {law}", [_imbalances(flat, seed, i) for i in range(samples)])
         checks += _checks(f"3-D, {law}", [_imbalances(box, seed, 0)])
     return CheckReport("darcy-flux-balance", checks, time.perf_counter() - start)

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
-from sciml.errors import InputError
 from sciml.discretize import discretize
+from sciml.errors import InputError
 from sciml.problems import Poisson
-from sciml.problems.poisson import WaveSolution
 from solvers import linear_solve
 
 Array = NDArray[np.float64]
@@ -93,17 +92,13 @@ def _study(name: str, pairs: Pairs, grids: int) -> Study:
 
 def _problem(pairs: Pairs, resolution: int) -> Poisson:
     dimension = len(pairs)
-    sides = {f"{axis}_{end}": kind for axis, pair in zip("xyz", pairs, strict=False) for end, kind in zip(("low", "high"), pair, strict=True)}
+    sides = {f"{axis}_{end}": kind for axis, (low, high) in zip("xyz", pairs, strict=False) for end, kind in (("low", low), ("high", high))}
     turns = (1.0, 2.0, 1.0)
     free = (2.3, 3.1, 1.7)
     waves = tuple(2 * np.pi * turns[k] / EXTENT[k] if pairs[k][0] == P else free[k] for k in range(dimension))
-    return Poisson(
-        dimension=dimension,
-        resolution=resolution,
-        extent=EXTENT[:dimension],
-        boundary=sides,
-        solution=WaveSolution(wavenumbers=waves, phases=(0.4, 0.9, 0.2)[:dimension]),
-    )
+    wave = {"wavenumbers": waves, "phases": (0.4, 0.9, 0.2)[:dimension]}
+    settings = {"dimension": dimension, "resolution": resolution, "extent": EXTENT[:dimension], "boundary": sides, "solution": wave}
+    return Poisson.model_validate(settings)
 
 
 def _error(problem: Poisson) -> tuple[Array, Array]:

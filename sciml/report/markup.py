@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 from sciml.checks import Check
-from sciml.report.numbers import with_unit
+from sciml.report.notation import with_unit
 from sciml.report.terminal import gate
 
 
@@ -30,9 +30,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
     >>> element("p", "a < b", class_="note")
     '<p class="note">a &lt; b</p>'
     """
-    written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"' for name, value in attributes.items() if value is not None
-    )
+    written = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"' for name, value in attributes.items() if value is not None)
     if tag in ("img", "meta"):
         return Markup(f"<{tag}{written}>")
     return Markup(f"<{tag}{written}>{join(children)}</{tag}>")
@@ -48,9 +46,7 @@ def section(title: str, *children: object, identifier: str) -> Markup:
 
 def facts(rows: Mapping[str, object]) -> Markup:
     """A list of name and value; rows whose value is None or empty are left out."""
-    pairs = [
-        element("div", element("dt", name), element("dd", value)) for name, value in rows.items() if value is not None and value != ""
-    ]
+    pairs = [element("div", element("dt", name), element("dd", value)) for name, value in rows.items() if value is not None and value != ""]
     return element("dl", *pairs, class_="facts")
 
 

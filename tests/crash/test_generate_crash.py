@@ -1,0 +1,188 @@
+"""What a killed, interrupted or starved generation leaves behind: nothing reported is lost, and the same call completes it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sciml import generate, load_recipe, open_dataset
+from sciml.data.verify import verify
+from sciml.errors import DatasetError
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ["problem.resolution=8", "data.shard_samples=8", "data.seed=5"]
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    found = {}
+    for split in ("train", "valid", "test"):
+        dataset = open_dataset(path, split)
+        for name in dataset.manifest.names:
+            found[f"{split}/{name}"] = dataset.field(name).tobytes()
+        found[split] = repr([dataset.provenance(index)["seed_words"] for index in range(len(dataset))]).encode()
+    return found
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(("kills", "samples"), [(20, 120), pytest.param(200, 600, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(tmp_path: Path, kills: int, samples: int) -> None:
+    script = Path(__file__).with_name("kill_generation.py")
+    command = [sys.executable, str(script), str(tmp_path / "killed"), str(kills), str(samples), *SETTINGS]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=1800, check=True)
+    lives = json.loads(result.stdout)["lives"]
+    last = 0
+    for reported in lives:
+        if reported:
+            assert reported[0] > last, "a sample that had been reported was lost"
+            assert reported == list(range(reported[0], reported[-1] + 1))
+            last = reported[-1]
+    assert last == samples
+    assert sum(bool(reported) for reported in lives[:-1]) >= kills // 2, "too few kills hit the generation at work"
+    generate(load_recipe("darcy", SETTINGS), tmp_path / "whole", samples=samples)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert not [path for path in (tmp_path / "killed").rglob("*") if ".part" in path.name]
+    assert verify(tmp_path / "killed").passed
+
+
+def running(group: int) -> list[str]:
+    """Command lines of the processes of a process group, zombies left out."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(its_group) == group and state != "Z":
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                pass  # it ended while we looked
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "sigkill"])
+def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> None:
+    out = tmp_path / "data"
+    script = (
+        "import sys\nfrom sciml import generate, load_recipe\n"
+        "generate(load_recipe('darcy', sys.argv[2:]), sys.argv[1], samples=5000, workers=2,\n"
+        "         progress=lambda stage, done, total, figures: print(done, flush=True))"
+    )
+    command = [sys.executable, "-c", script, str(out), *SETTINGS]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment(), start_new_session=True, **pipes) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= 20:
+                break
+        assert len(running(process.pid)) >= 3
+        if stop is signal.SIGINT:
+            os.killpg(process.pid, stop)  # as a terminal does: to the whole group
+        else:
+            process.kill()
+        rest, complaint = process.communicate(timeout=60)
+    patience = time.monotonic() + 20
+    while running(process.pid) and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert running(process.pid) == []
+    if stop is signal.SIGINT:
+        assert process.returncode == -signal.SIGINT
+        assert complaint.count("Traceback") == 1, "a worker complained about the interruption"
+    reported = max(int(line) for line in [line, *rest.split()])
+    result = generate(load_recipe("darcy", SETTINGS), out, samples=200)
+    assert result.already_there + result.generated == sum(result.samples.values())
+    assert result.already_there >= reported
+
+
+def child(target: Any, *arguments: Any) -> None:
+    """Run `target` in a forked process; what it raises fails the test."""
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def _starved(out: Path, limit: int, reported: Any) -> None:
+    # Beyond this size the kernel refuses to write, as it does on a full disk; Python ignores the signal that goes with it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    def report(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        reported.value = done
+
+    with pytest.raises(DatasetError, match=r"cannot be written .* run the same command again"):
+        generate(load_recipe("darcy", [*SETTINGS, "problem.resolution=16"]), out, samples=20, progress=report)
+
+
+@pytest.mark.parametrize("limit", [2_000, 14_000, 25_000, 40_000])
+def test_write_error_at_any_size_leaves_a_dataset_that_can_be_completed(tmp_path: Path, limit: int) -> None:
+    reported = multiprocessing.get_context("fork").Value("i", 0)
+    child(_starved, tmp_path / "data", limit, reported)
+    recipe = load_recipe("darcy", [*SETTINGS, "problem.resolution=16"])
+    result = generate(recipe, tmp_path / "data", samples=20)
+    assert result.already_there >= reported.value
+    generate(recipe, tmp_path / "whole", samples=20)
+    assert contents(tmp_path / "data") == contents(tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    path = Path(tempfile.mkdtemp())
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)], capture_output=True, check=False)
+    if mounted.returncode:
+        path.rmdir()
+        pytest.skip("mounting a small file system is not allowed here")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+    path.rmdir()
+
+
+def test_full_disk(small_disk: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("darcy", ["problem.resolution=64", "data.shard_samples=16"])
+    reported = 0
+
+    def report(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        nonlocal reported
+        reported = done
+
+    with pytest.raises(DatasetError, match=r"bytes are free on its disk\): free space or choose another folder"):
+        generate(recipe, small_disk / "data", samples=200, progress=report)
+    assert reported > 32
+    shutil.copytree(small_disk / "data", tmp_path / "data")  # a larger disk
+    result = generate(recipe, tmp_path / "data", samples=reported + 10)
+    assert result.already_there >= reported
+    assert verify(tmp_path / "data").passed
+
+
+def _as_somebody_else(out: Path) -> None:
+    if os.getuid() == 0:
+        os.setuid(65534)
+    with pytest.raises(DatasetError, match=r"cannot be written \(.*\): choose another folder"):
+        generate(load_recipe("darcy", SETTINGS), out, samples=4)
+
+
+def test_read_only_folder() -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o555)
+        child(_as_somebody_else, folder)
+        child(_as_somebody_else, folder / "new")
+        assert list(folder.iterdir()) == []
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)

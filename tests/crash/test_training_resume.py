@@ -1,0 +1,98 @@
+"""A run that is killed, at random moments and at every step of writing a checkpoint, ends with the same bits as one that is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+DRIVER = r"""
+import itertools, json, os, random, shutil, signal, sys, time
+from pathlib import Path
+import numpy as np, torch
+torch.set_num_threads(1)
+import sciml.models.operators  # before the forks: every child would spend seconds on it
+from sciml.training import TrainSettings, train
+from sciml.training.samples import ArraySamples
+
+root = Path(sys.argv[1])
+x = np.random.default_rng(0).standard_normal((12, 8, 8)).astype(np.float32)
+samples = ArraySamples({"x": x, "y": 2 * x + np.roll(x, 1, 1)}, ("x",), ("y",), (1.0, 1.0), symmetries=("reflect_x", "swap_xy"))
+settings = TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=6, batch_size=4, learning_rate=1e-2)
+
+
+def outcome(run):
+    last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
+    state = torch.load(last / "state.pt", weights_only=True)["optimizer"]["state"]
+    moments = b"".join(moment.numpy().tobytes() for entry in state.values() for moment in entry.values())
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        del row["seconds"]
+    kept = sorted(path.name for path in (run / "checkpoints").iterdir())
+    return (last / "model.safetensors").read_bytes(), moments, rows, kept, (run / "checkpoints" / "best").read_text()
+
+
+def child(run, die_at=None):
+    # fork: importing torch again for every kill would cost minutes
+    pid = os.fork()
+    if pid:
+        return pid
+    count = itertools.count(1)
+    def mortal(function):
+        def call(*arguments, **keywords):
+            if next(count) == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **keywords)
+        return call
+    for module, name in ((os, "fsync"), (os, "replace"), (os, "mkdir"), (shutil, "rmtree")):
+        setattr(module, name, mortal(getattr(module, name)))
+    try:
+        train((samples, samples), run, settings)
+    except BaseException as error:
+        print(repr(error), file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+
+def status(pid):
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, -signal.SIGKILL), code
+    return code
+
+
+began = time.monotonic()
+assert status(child(root / "straight")) == 0
+duration = time.monotonic() - began
+expected = outcome(root / "straight")
+
+rng, kills = random.Random(0), 0
+for attempt in range(8):
+    run = root / f"random-{attempt}"
+    for _ in range(3):
+        pid = child(run)
+        time.sleep(rng.uniform(0.0, 0.6 * duration))
+        os.kill(pid, signal.SIGKILL)
+        kills += status(pid) != 0
+    assert status(child(run)) == 0
+    assert outcome(run) == expected, attempt
+
+written, step = 0, 0
+while True:
+    step += 1
+    run = root / f"step-{step}"
+    if status(child(run, die_at=step)) == 0:
+        break
+    written += 1
+    assert status(child(run)) == 0
+    assert outcome(run) == expected, step
+    shutil.rmtree(run)
+print(json.dumps({"random": kills, "steps": written}))
+"""
+
+
+def test_killed_runs_end_with_the_same_bits(tmp_path) -> None:
+    result = subprocess.run([sys.executable, "-c", DRIVER, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    kills = json.loads(result.stdout.splitlines()[-1])
+    assert kills["random"] >= 12
+    assert kills["steps"] >= 50  # every forced write, rename and removal of six epochs

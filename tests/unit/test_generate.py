@@ -1,0 +1,203 @@
+"""Generation: the same bytes whatever the workers, the interruptions and the order of the calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sciml import generate, load_recipe, open_dataset
+from sciml.data.recipe import Recipe
+from sciml.data.verify import verify
+from sciml.discretize import discrete_residual
+from sciml.errors import DatasetError, RecipeError
+from sciml.problems import seed_words
+from solvers import Solution, SolverError, Status
+
+SPLITS = ("train", "valid", "test")
+
+
+def small(*overrides: str) -> Recipe:
+    """Darcy flow on 8 x 8 cells in shards of 4 samples, half of them for training."""
+    settings = ("problem.resolution=8", "data.shard_samples=4", "data.valid=0.25", "data.test=0.25", "data.seed=3")
+    return load_recipe("darcy", (*settings, *overrides))
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Bytes of every field, and what the certificates say apart from the time taken."""
+    found = {}
+    for split in SPLITS:
+        dataset = open_dataset(path, split)
+        for name in dataset.manifest.names:
+            found[f"{split}/{name}"] = dataset.field(name).tobytes()
+        certificates = [dataset.provenance(index) | {"solve_seconds": 0} for index in range(len(dataset))]
+        found[split] = repr(certificates).encode()
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 samples made in one go by this process."""
+    path = tmp_path_factory.mktemp("generate") / "whole"
+    result = generate(small(), path, samples=20)
+    assert (result.generated, result.already_there, result.samples) == (20, 0, {"train": 10, "valid": 5, "test": 5})
+    return path
+
+
+def test_samples_are_draws_of_the_recipe_solved_to_its_tolerance(whole: Path) -> None:
+    for stream, split in enumerate(SPLITS):
+        dataset = open_dataset(whole, split)
+        problem = dataset.problem
+        assert problem == small().problem
+        for index in range(len(dataset)):
+            record = dataset.provenance(index)
+            assert record["seed_words"] == seed_words(3, stream, index)
+            drawn = problem.sample(record["seed_words"], np.float32)
+            np.testing.assert_array_equal(dataset[index]["permeability"], drawn["permeability"])
+            residual = discrete_residual(problem, drawn, {"pressure": dataset[index]["pressure"]})
+            assert residual.relative <= 1e-8 + residual.rounding
+            assert record["relative_residual"] <= 1e-8
+            assert record["iterations"] >= 0
+            assert record["solve_seconds"] > 0
+
+
+def test_solution_agrees_with_a_dense_solve(whole: Path) -> None:
+    """Assembled here from harmonic face averages, by hand, without the package's operators."""
+    dataset = open_dataset(whole)
+    a, n = dataset[0]["permeability"].astype(float), 8
+    A = np.zeros((n, n, n, n))
+    for i in range(n):
+        for j in range(n):
+            for di, dj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                k, m = i + di, j + dj
+                inside = 0 <= k < n and 0 <= m < n
+                face = 2 * a[i, j] * a[k, m] / (a[i, j] + a[k, m]) if inside else 2 * a[i, j]
+                A[i, j, i, j] += face * n**2
+                if inside:
+                    A[i, j, k, m] -= face * n**2
+    pressure = np.linalg.solve(A.reshape(n * n, n * n), np.ones(n * n)).reshape(n, n)
+    np.testing.assert_allclose(dataset[0]["pressure"], pressure, rtol=1e-6)
+
+
+def test_two_workers_give_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+    result = generate(small(), tmp_path / "two", samples=20, workers=2)
+    assert result.generated == 20
+    assert contents(tmp_path / "two") == contents(whole)
+
+
+def test_growing_step_by_step_gives_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "grown"
+    for samples, made in ((2, 2), (7, 5), (7, 0), (3, 0), (20, 13)):
+        result = generate(small(), path, samples=samples)
+        assert result.generated == made
+    assert contents(path) == contents(whole)
+    assert verify(path).passed
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interruption_loses_nothing_and_is_completed(whole: Path, tmp_path: Path, workers: int) -> None:
+    path = tmp_path / "interrupted"
+    reported = 0
+
+    def stop_at_9(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        nonlocal reported
+        assert (stage, total, done) == ("generate", 20, reported + 1)
+        reported = done
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(small(), path, samples=20, workers=workers, progress=stop_at_9)
+    result = generate(small(), path, samples=20)
+    assert (result.generated, result.already_there) == (11, 9)
+    assert contents(path) == contents(whole)
+
+
+def test_float64_samples_meet_the_tolerance_as_stored(tmp_path: Path) -> None:
+    generate(small("data.dtype=float64", "solver.rtol=1e-11"), tmp_path / "double", samples=4)
+    dataset = open_dataset(tmp_path / "double")
+    assert dataset.field("pressure").dtype == np.float64
+    parameters = {"permeability": dataset[0]["permeability"]}
+    assert discrete_residual(dataset.problem, parameters, {"pressure": dataset[0]["pressure"]}).relative <= 1e-11
+    assert verify(tmp_path / "double").passed
+
+
+def test_scalars_and_sides_and_three_dimensions(tmp_path: Path) -> None:
+    recipe = load_recipe("screened-poisson", ["problem.resolution=8"])
+    generate(recipe, tmp_path / "screened", samples=3)
+    dataset = open_dataset(tmp_path / "screened")
+    assert (dataset.inputs, dataset.scalars) == (("source",), ("screening",))
+    assert dataset.field("screening").shape == (3,)
+    law = '{kind="gaussian_random_field", alpha=2.0, tau=3.0}'
+    sides = [f"problem.boundary.y_low={{kind='dirichlet', value={law}}}", "problem.dimension=3", "problem.resolution=[4, 5, 6]"]
+    generate(load_recipe("darcy3d", sides), tmp_path / "sides", samples=3)
+    dataset = open_dataset(tmp_path / "sides")
+    assert dataset.inputs == ("permeability", "boundary_y_low")
+    assert dataset.field("boundary_y_low").shape == (3, 4, 6)
+    for path in ("screened", "sides"):
+        assert verify(tmp_path / path).passed
+
+
+def test_seed_of_the_call_wins_and_is_recorded(whole: Path, tmp_path: Path) -> None:
+    generate(small(), tmp_path / "other", samples=4, seed=4)
+    dataset = open_dataset(tmp_path / "other")
+    assert (dataset.manifest.seed, dataset.recipe.data.seed) == (4, 4)
+    assert dataset.provenance(1)["seed_words"] == seed_words(4, 0, 1)
+    with pytest.raises(DatasetError, match=r"recipe\.data\.seed is 4 there and 3 here"):
+        generate(small(), tmp_path / "other", samples=4)
+
+
+def test_another_recipe_is_refused_by_the_key_that_differs(whole: Path) -> None:
+    with pytest.raises(DatasetError, match=r"recipe\.problem\.resolution is \[8, 8\] there and \[16, 16\] here"):
+        generate(small("problem.resolution=16"), whole, samples=20)
+
+
+def test_unsolved_sample_is_named_and_never_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sciml.data import solve
+
+    real, calls = solve.linear_solve, []
+
+    def fails_at_third(A: Any, b: Any, *args: Any, **kwargs: Any) -> Solution:
+        calls.append(1)
+        solution = real(A, b, *args, **kwargs)
+        if len(calls) < 3:
+            return solution
+        return Solution(solution.x, Status.MAX_ITERATIONS, 5, solution.residual_norms, "cg", solution.info)
+
+    monkeypatch.setattr(solve, "linear_solve", fails_at_third)
+    with pytest.raises(SolverError, match=r"sample 2 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"):
+        generate(small(), tmp_path / "data", samples=20)
+    monkeypatch.setattr(solve, "linear_solve", real)
+    assert generate(small(), tmp_path / "data", samples=20).already_there == 2
+
+
+def test_recipe_without_randomness_is_refused(tmp_path: Path) -> None:
+    fixed = small("problem.permeability={kind='constant', value=1.0}")
+    with pytest.raises(RecipeError, match="has no random parameter"):
+        generate(fixed, tmp_path / "data", samples=4)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("samples", 0), ("workers", 0)])
+def test_counts_that_make_no_sense(tmp_path: Path, name: str, value: int) -> None:
+    with pytest.raises(RecipeError, match=f"{name} = 0"):
+        generate(small(), tmp_path / "data", **{"samples": 4, name: value})
+    assert not (tmp_path / "data").exists()
+
+
+def test_statistics_are_those_of_the_training_fields(whole: Path) -> None:
+    tables: dict[str, dict[str, float]] = {}
+    for line in (whole / "stats.yaml").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if value:
+            tables[table][name.strip()] = float(value)
+        else:
+            table = name
+            tables[table] = {}
+    for name in ("permeability", "pressure"):
+        values = open_dataset(whole).field(name).astype(float)
+        assert tables["mean"][name] == pytest.approx(values.mean(), rel=1e-12)
+        assert tables["std"][name] == pytest.approx(values.std(), rel=1e-12)
+        assert tables["rms"][name] == pytest.approx(np.sqrt((values**2).mean()), rel=1e-12)

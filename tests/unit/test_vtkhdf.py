@@ -1,0 +1,55 @@
+"""The exported image as HDF5; that VTK reads the same values is shown in tests/interop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sciml import generate, load_recipe, open_dataset
+from sciml.errors import DatasetError
+from sciml.io.vtkhdf import export_sample
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("vtkhdf") / "data"
+    generate(load_recipe("darcy3d", ["problem.resolution=[3, 4, 5]", "problem.extent=[1.0, 2.0, 10.0]"]), path, samples=10)
+    return path
+
+
+def test_cells_are_stored_with_x_running_fastest(box: Path, tmp_path: Path) -> None:
+    out = export_sample(box, tmp_path / "a.vtkhdf", split="train", sample=2)
+    expected = open_dataset(box)[2]
+    with h5py.File(out) as file:
+        root = file["VTKHDF"]
+        assert root.attrs["Type"] == b"ImageData"
+        np.testing.assert_array_equal(root.attrs["WholeExtent"], [0, 3, 0, 4, 0, 5])
+        np.testing.assert_allclose(root.attrs["Spacing"], [1 / 3, 1 / 2, 2], rtol=1e-15)
+        for name in ("permeability", "pressure"):
+            stored = root[f"CellData/{name}"][()]
+            assert stored.shape == (5, 4, 3)
+            assert stored[4, 1, 2] == expected[name][2, 1, 4]
+            np.testing.assert_array_equal(stored.transpose(2, 1, 0), expected[name])
+
+
+def test_existing_file_is_replaced_and_nothing_else_is_left(box: Path, tmp_path: Path) -> None:
+    for sample in (0, 1):
+        export_sample(box, tmp_path / "a.vtkhdf", split="train", sample=sample)
+    with h5py.File(tmp_path / "a.vtkhdf") as file:
+        np.testing.assert_array_equal(file["VTKHDF/CellData/pressure"][()].T, open_dataset(box)[1]["pressure"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.vtkhdf"]
+
+
+@pytest.mark.parametrize(("split", "sample", "sentence"), [("train", 8, "it has 8"), ("test", -1, "it has 1"), ("all", 0, "split 'all'")])
+def test_no_such_sample(box: Path, tmp_path: Path, split: str, sample: int, sentence: str) -> None:
+    with pytest.raises(DatasetError, match=sentence):
+        export_sample(box, tmp_path / "a.vtkhdf", split=split, sample=sample)
+    assert not list(tmp_path.iterdir())
+
+
+def test_place_that_cannot_be_written(box: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a\.vtkhdf cannot be written"):
+        export_sample(box, tmp_path / "nowhere" / "a.vtkhdf")
