@@ -1,7 +1,6 @@
 """Add a PDE: steady advection-diffusion, -kappa Laplacian u + v du/dx = f, declared once and usable everywhere.
 
-One class says what the problem is, one function turns it into a matrix; generation, certificates and training then work as they are.
-Takes seconds. Run: python examples/03_add_a_problem.py
+One class, one function for the matrix; everything else works as it is. Seconds. Run: python examples/03_add_a_problem.py
 """
 
 import tempfile

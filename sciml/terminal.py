@@ -56,15 +56,22 @@ class Interruption:
         """Treat SIGTERM like Ctrl-C inside the block."""
         self.requested = False
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        unraisable, sys.unraisablehook = sys.unraisablehook, self._unraisable
         try:
             yield
         finally:
+            sys.unraisablehook = unraisable
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self.requested = True
         raise KeyboardInterrupt
+
+    def _unraisable(self, event: sys.UnraisableHookArgs) -> None:
+        # Python prints and drops what is raised inside a destructor; our own exception is remembered above and needs no traceback
+        if not (self.requested and isinstance(event.exc_value, KeyboardInterrupt)):
+            sys.__unraisablehook__(event)
 
 
 interruption = Interruption()

@@ -13,6 +13,7 @@ import math
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -24,22 +25,19 @@ _MAX_OBJECTS = 10_000
 _MAX_RANK = 8
 #: Deflate cannot shrink by more than 1032 : 1.
 _MAX_DEFLATE_RATIO = 1032
-#: Declared size that needs no stored bytes behind it: scales and names of a small file.
+#: Declared size that needs no stored bytes behind it.
 _FREE_BYTES = 1 << 20
-_MAX_CHUNK_BYTES = 1 << 30
 #: What HDF5 and h5py raise on bytes that make no sense to them.
 _BROKEN = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError)
 
 
-def open_guarded(path: Path, *, root: Path | None = None, sparse: bool = False) -> h5py.File:
+def open_guarded(path: Path, *, root: Path | None = None) -> h5py.File:
     """Open `path` for reading after every link and dataset in it was looked at.
 
     Parameters
     ----------
     path : the file.
     root : folder that the file, with symbolic links resolved, has to lie in; None allows any place.
-    sparse : accept datasets with fewer stored bytes than declared, as an unfinished shard has. The caller then compares shapes
-        with what it expects before it reads.
 
     Raises
     ------
@@ -50,7 +48,7 @@ def open_guarded(path: Path, *, root: Path | None = None, sparse: bool = False) 
     with reading(path):
         file = h5py.File(path, "r", locking=False)
         try:
-            _walk(file, path, sparse)
+            _walk(file, path)
         except BaseException:
             file.close()
             raise
@@ -80,8 +78,19 @@ def _refuse_odd_files(path: Path, root: Path | None) -> None:
         raise DatasetError(f"{path} is not a regular file: give an HDF5 file")
 
 
-def _walk(file: h5py.File, path: Path, sparse: bool) -> None:
+def read_attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """An attribute's value, None where there is none; one of absurd size is refused before memory is set aside for it."""
+    if name not in item.attrs:
+        return None
+    attribute = item.attrs.get_id(name)
+    if math.prod(attribute.shape) * attribute.dtype.itemsize > _FREE_BYTES:
+        raise DatasetError(f"attribute {name} of {item.name} declares {attribute.shape} values: the file is forged, make it again")
+    return item.attrs[name]
+
+
+def _walk(file: h5py.File, path: Path) -> None:
     """Look at every object that hard links reach, each group once; refuse every other kind of link."""
+    file_bytes = path.stat().st_size
     groups: list[tuple[h5py.Group, int]] = [(file, 0)]
     seen = {_address(file)}
     objects = 0
@@ -94,7 +103,7 @@ def _walk(file: h5py.File, path: Path, sparse: bool) -> None:
                 raise DatasetError(f"{where} is object {objects} at depth {depth}, more than a dataset has: do not use this file")
             item = _hard_linked(group, name, where)
             if isinstance(item, h5py.Dataset):
-                _refuse_odd_dataset(item, where, sparse)
+                _refuse_odd_dataset(item, where, file_bytes)
             elif _address(item) in seen:
                 raise DatasetError(f"{where} links back to a group that was seen before: do not use this file")
             else:
@@ -111,7 +120,7 @@ def _hard_linked(group: h5py.Group, name: str, where: str) -> h5py.Group | h5py.
     return item
 
 
-def _refuse_odd_dataset(dataset: h5py.Dataset, where: str, sparse: bool) -> None:
+def _refuse_odd_dataset(dataset: h5py.Dataset, where: str, file_bytes: int) -> None:
     settings = dataset.id.get_create_plist()
     if settings.get_external_count() or dataset.is_virtual:
         raise DatasetError(f"{where} keeps its values in other files (external or virtual storage): do not use this file")
@@ -122,16 +131,10 @@ def _refuse_odd_dataset(dataset: h5py.Dataset, where: str, sparse: bool) -> None
     filters = [settings.get_filter(index)[0] for index in range(settings.get_nfilters())]
     if not _FILTERS.keys() >= set(filters):
         raise DatasetError(f"{where} needs filters {filters}, of which only {list(_FILTERS.values())} are read: repack it without them")
-    _refuse_absurd_size(dataset, where, h5py.h5z.FILTER_DEFLATE in filters, sparse)
-
-
-def _refuse_absurd_size(dataset: h5py.Dataset, where: str, deflated: bool, sparse: bool) -> None:
-    """Compare what a dataset declares with what the file really stores for it."""
-    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK_BYTES:
-        raise DatasetError(f"{where} has chunks of shape {dataset.chunks}, more than 1 GiB each: do not use this file")
-    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
-    stored = dataset.id.get_storage_size() * (_MAX_DEFLATE_RATIO if deflated else 1)
-    if declared > stored + _FREE_BYTES and not sparse:
+    # What is stored cannot be more than there is, whatever the file says about it.
+    stored = min(dataset.id.get_storage_size(), file_bytes) * (_MAX_DEFLATE_RATIO if h5py.h5z.FILTER_DEFLATE in filters else 1)
+    declared = max(math.prod(dataset.shape), math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
+    if declared > stored + _FREE_BYTES:
         raise DatasetError(f"{where} declares {declared} bytes and the file stores at most {stored}: it is forged, make it again")
 
 

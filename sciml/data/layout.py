@@ -20,6 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sciml.data.guard import read_attribute
 from sciml.data.manifest import Manifest, ShardEntry, Split, shard_path, side_axis
 
 _STEADY = {"sample_varying": np.True_, "time_varying": np.False_}
@@ -169,7 +170,11 @@ def create(file: h5py.File, layout: ShardLayout, notes: Mapping[str, str]) -> No
 def _create_slot(file: h5py.File, slot: Slot) -> None:
     shape = tuple(file[dim].shape[0] for dim in slot.dims)
     chunks = (1, *shape[1:]) if slot.chunked else None
-    dataset = file.create_dataset(slot.path, shape, slot.dtype, data=slot.values, chunks=chunks, fletcher32=slot.chunked or None)
+    # Every byte is claimed now: a disk that is too full shows before a sample is stored, and later writes change no structure.
+    claimed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    claimed.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    options = {"chunks": chunks, "fletcher32": slot.chunked or None, "dcpl": claimed}
+    dataset = file.create_dataset(slot.path, shape, slot.dtype, data=slot.values, **options)
     dataset.attrs.update(slot.attributes)
     for axis, dim in zip(dataset.dims, slot.dims, strict=True):
         axis.attach_scale(file[dim])
@@ -200,10 +205,11 @@ def problems(file: h5py.File, layout: ShardLayout) -> list[str]:
 
 
 def _wrong_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> list[str]:
+    found = {name: read_attribute(item, name) for name in attributes}
     return [
-        f"attribute {name} of {item.name} is {item.attrs.get(name)!r} instead of {value!r}"
+        f"attribute {name} of {item.name} is {str(found[name])[:60]} instead of {value}"
         for name, value in attributes.items()
-        if not np.array_equal(item.attrs.get(name), value)
+        if not np.array_equal(found[name], value)
     ]
 
 

@@ -102,7 +102,11 @@ class Dataset:
         if name not in self.manifest.names:
             close = difflib.get_close_matches(name, self.manifest.names, n=1, cutoff=0)
             raise DatasetError(f"dataset {self.name!r} has no field {name!r}: did you mean {close[0]!r}?")
-        out = np.empty((len(self), *self.manifest.shape_of(name)), self.manifest.dtype)
+        shape = (len(self), *self.manifest.shape_of(name))
+        try:
+            out = np.empty(shape, self.manifest.dtype)
+        except (MemoryError, ValueError):
+            raise DatasetError(f"field {name!r} of shape {shape} does not fit into memory: read it sample by sample") from None
         for number, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             self._reader(number).read_into(name, out[start:stop])
         return out

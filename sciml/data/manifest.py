@@ -87,6 +87,9 @@ class Manifest(BaseModel):
         names = (*self.inputs, *self.outputs, *self.scalars)
         if len(set(names)) != len(names) or not RESERVED_NAMES.isdisjoint(names):
             raise ValueError(f"names {list(names)} repeat one, or use one of {sorted(RESERVED_NAMES)}, which are axes of the file")
+        longest = max((shard.samples for shard in self.shards), default=0)
+        if longest > self.shard_samples:
+            raise ValueError(f"a shard has {longest} samples, more than shard_samples = {self.shard_samples}")
         return self
 
     @property

@@ -22,7 +22,7 @@ from sciml.errors import DatasetError
 
 @contextlib.contextmanager
 def executor(workers: int) -> Iterator[Executor]:
-    """An executor whose processes end with the block, at once when it is left by an exception; one worker is this process.
+    """An executor whose processes end with the block, after the sample in hand when an exception leaves it; one worker is this process.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def executor(workers: int) -> Iterator[Executor]:
             'the `if __name__ == "__main__"` guard: run the same call again with fewer workers'
         ) from None
     finally:
-        held.close()
+        held.close()  # tells the workers to stop
         pool.shutdown(cancel_futures=True)
 
 
@@ -72,15 +72,32 @@ class _ThisProcess(Executor):
         return future
 
 
+_stopping = threading.Event()
+
+
+def stopping() -> bool:
+    """Whether this is a worker process whose results nobody wants any more."""
+    return _stopping.is_set()
+
+
 def _start_worker(lifeline: Connection) -> None:
-    """Set up a worker process: Ctrl-C is the parent's business, and the worker ends when the parent lets go of `lifeline`."""
+    """Set up a worker process: signals to the group are the parent's business, and the worker follows its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
 
 
 def _follow(lifeline: Connection) -> None:
-    # The queues of a pool stay open when its parent is killed: without this its workers would wait for work for ever.
+    """Finish the sample in hand when the parent closes `lifeline`; end at once when the parent is dead.
+
+    Ending at once while the parent lives could leave half a result in its queue, which it would wait for for ever. The queues
+    stay open when the parent is killed, so that the worker has to look for that itself.
+    """
     wait([lifeline])
+    _stopping.set()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
     os._exit(1)
 
 

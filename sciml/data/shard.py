@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from sciml.data import layout as layouts
-from sciml.data.guard import open_guarded, reading
+from sciml.data.guard import open_guarded, read_attribute, reading
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import Manifest
 from sciml.errors import DatasetError
@@ -60,9 +60,9 @@ class ShardReader:
         self._datasets = {name: file[layout.location(name)] for name in layout.manifest.names}
 
     @classmethod
-    def open(cls, root: Path, layout: ShardLayout, path: Path, *, sparse: bool = False) -> ShardReader:
+    def open(cls, root: Path, layout: ShardLayout, path: Path) -> ShardReader:
         """Open a shard under `root` behind the guard; raises DatasetError when it does not look as `layout` says."""
-        file = open_guarded(path, root=root, sparse=sparse)
+        file = open_guarded(path, root=root)
         try:
             with reading(path):
                 found = layouts.problems(file, layout)
@@ -76,9 +76,11 @@ class ShardReader:
     @classmethod
     def open_unfinished(cls, root: Path, layout: ShardLayout, path: Path) -> ShardReader:
         """Open a shard of any length that may lack samples."""
-        with open_guarded(path, root=root, sparse=True) as file, reading(path):
-            samples = int(file.attrs.get("n_trajectories", 0))
-        return cls.open(root, replace(layout, samples=samples), path, sparse=True)
+        with open_guarded(path, root=root) as file, reading(path):
+            samples = int(read_attribute(file, "n_trajectories") or 0)
+        if samples > layout.manifest.shard_samples:
+            raise DatasetError(f"{path} claims {samples} samples, more than a shard of this dataset has: make it again")
+        return cls.open(root, replace(layout, samples=samples), path)
 
     def sample(self, position: int) -> dict[str, np.ndarray]:
         """All arrays of one sample, without the time axis."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sciml.data.processes import one_thread
+from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Certificate, Sample
 from sciml.discretize import discrete_residual, discretize
@@ -23,7 +23,7 @@ Solved = tuple[dict[str, np.ndarray], Certificate]
 def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
     """Draw, solve and certify samples; raises SolverError naming the first that could not be solved."""
     with one_thread():
-        return [_solve_sample(recipe, stream, index) for index in indices]
+        return [_solve_sample(recipe, stream, index) for index in indices if not stopping()]
 
 
 def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:

@@ -128,7 +128,8 @@ class Store:
 
     def _intact(self, shard: ShardEntry) -> bool:
         path = self.root / shard.path
-        return path.is_file() and sha256_of_file(path) == shard.sha256
+        inside = path.resolve().is_relative_to(self.root.resolve())
+        return inside and path.is_file() and sha256_of_file(path) == shard.sha256
 
     def _record(self, entry: ShardEntry) -> None:
         others = [shard for shard in self.manifest.shards if shard.path != entry.path]

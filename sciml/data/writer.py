@@ -1,13 +1,17 @@
 """Write a shard such that a killed process loses at most the sample in hand.
 
-A shard grows as ``shard-00000.hdf5.part`` with HDF5's default file version: values, flush, mark the sample as complete, flush.
+A shard is filled as ``shard-00000.hdf5.part`` with HDF5's default file version: values, flush, mark the sample as complete, flush.
 Such a file opens again after SIGKILL at any moment (with ``libver="latest"`` it would not); what is marked is trusted after its
 SHA-256 was compared. A full shard is forced to disk and renamed.
+
+HDF5 does not survive a disk that fills up: the file becomes unreadable, and closing it may end the process. So the system is
+asked for the whole shard's space before HDF5 sees the file, and HDF5 claims it before the first sample.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import shutil
@@ -19,13 +23,15 @@ import numpy as np
 
 from sciml.data import layout as layouts
 from sciml.data.durable import replace_durably, sha256_of_file
+from sciml.data.interrupts import uninterrupted
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import ShardEntry
 from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
 from sciml.errors import DatasetError
 
-#: Free space to keep beyond the sample in hand, for HDF5's own bookkeeping.
-_SPARE_BYTES = 1 << 20
+#: Space of HDF5's own bookkeeping, per file and per sample.
+_FILE_BYTES = 1 << 16
+_SAMPLE_BYTES = 1 << 10
 
 
 class ShardWriter:
@@ -35,15 +41,16 @@ class ShardWriter:
     into a fresh file, which then takes its place: nothing is ever written into a file whose last writer may have been killed.
     """
 
+    @uninterrupted()
     def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str]) -> None:
         self.layout = layout
         self.path = root / layout.path
         self.missing = set(range(layout.samples))
         self._part = self.path.with_name(self.path.name + ".part")
-        self._sample_bytes = sum(math.prod(layout.manifest.shape_of(name)) for name in layout.manifest.names) * 8
         with self._failing_clearly():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.path.with_name(self.path.name + ".part.new")
+            _reserve(fresh, _size(layout))
             self._file = h5py.File(fresh, "w")
             layouts.create(self._file, layout, notes)
             self._values = {name: _Column(self._file[layout.location(name)]) for name in layout.manifest.names}
@@ -53,6 +60,7 @@ class ShardWriter:
             self._file.flush()
             os.replace(fresh, self._part)
 
+    @uninterrupted()
     def append(self, position: int, sample: Sample, certificate: Certificate) -> None:
         """Store a sample; once this returns, killing the process does not lose it.
 
@@ -64,6 +72,7 @@ class ShardWriter:
         with self._failing_clearly():
             self._write(position, sample, certificate)
 
+    @uninterrupted()
     def finish(self) -> ShardEntry:
         """Close the full shard, force it to disk and give it its final name."""
         with self._failing_clearly():
@@ -79,9 +88,6 @@ class ShardWriter:
             self._file.close()
 
     def _write(self, position: int, sample: Sample, certificate: Certificate) -> None:
-        free = shutil.disk_usage(self._part.parent).free
-        if free < 2 * self._sample_bytes + _SPARE_BYTES:
-            raise OSError(f"only {free} bytes are free on its disk")
         for name, column in self._values.items():
             column.put(position, sample[name])
         for name, value in {**vars(certificate), "sha256": sample_digest(self.layout.manifest, sample)}.items():
@@ -113,6 +119,26 @@ class ShardWriter:
             reason = " ".join(str(error).split())
             remedy = "free space or choose another folder, then run the same command again"
             raise DatasetError(f"{self._part} cannot be written ({reason}): {remedy}") from None
+
+
+def _size(layout: ShardLayout) -> int:
+    """Bytes that the finished shard takes at most."""
+    manifest = layout.manifest
+    values = sum(math.prod(manifest.shape_of(name)) for name in manifest.names) * np.dtype(manifest.dtype).itemsize
+    return _FILE_BYTES + layout.samples * (values + _SAMPLE_BYTES)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Raise OSError where the system would not let a file of this size be written (disk, quota, limits)."""
+    try:
+        with path.open("wb") as handle:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(handle.fileno(), 0, size)
+            elif shutil.disk_usage(path.parent).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class _Column:

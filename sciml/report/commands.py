@@ -20,7 +20,9 @@ def reproduce(record: RunRecord) -> list[str]:
     """Shell commands from nothing to this report; a comment stands where a command cannot be told."""
     data = Path(record.config["data"].get("path") or "data").name
     run = record.path.resolve().name
-    return [*_data(record, data), _train(record, data, run), f"sciml evaluate {_q(run)}", f"sciml report {_q(run)} --out report.html"]
+    elsewhere = [f"{_evaluate(run, report)} --resolution {report['details']['data']['shape'][0]}" for report in record.elsewhere.values()]
+    evaluations = [_evaluate(run, record.evaluation), *elsewhere]
+    return [*_data(record, data), _train(record, data, run), *evaluations, f"sciml report {_q(run)} --out report.html"]
 
 
 def _data(record: RunRecord, folder: str) -> list[str]:
@@ -52,6 +54,11 @@ def _train(record: RunRecord, data: str, run: str) -> str:
     flags = [f"--{name.replace('_', '-')} {settings[name]}" for name in _OPTIONS if name in settings]
     flags.append("--augment" if settings.get("augment") else "--no-augment")
     return f"sciml train {_q(data)} {' '.join(flags)} --out {_q(run)}"
+
+
+def _evaluate(run: str, report: Mapping[str, Any] | None) -> str:
+    gates = [check["expected"] for check in report["checks"] if check["relation"] == "<="] if report else []
+    return f"sciml evaluate {_q(run)}" + (f" --gate {gates[0]}" if gates else "")
 
 
 def _overrides(recipe: Recipe) -> list[str] | None:

@@ -59,7 +59,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], numeric: Se
     head = element("tr", *(element("th", heading, scope="col") for heading in headings))
     body = [element("tr", *(cell(column, value) for column, value in enumerate(row))) for row in rows]
     title = element("caption", caption) if caption else Markup()
-    return element("table", title, element("thead", head), element("tbody", *body))
+    return element("div", element("table", title, element("thead", head), element("tbody", *body)), class_="scroll")
 
 
 def check_table(checks: Iterable[Check], caption: str = "") -> Markup:

@@ -129,6 +129,8 @@ def _rows(file: Path) -> tuple[Object, ...]:
 def _evaluation(file: Path) -> Object:
     """A CheckReport's JSON with the details that `sciml.training.evaluate` adds."""
     report = _object(file, EVALUATION)
+    if not report["details"]["data"]["shape"]:
+        raise _damaged(file, "details.data.shape is empty")
     try:
         for entry in report["checks"]:
             _check(entry)

@@ -99,23 +99,16 @@ class Checkpoints:
             raise _damaged(path, error) from error
 
     def config(self, epoch: int) -> dict[str, Any]:
-        """The checkpoint's own names and numbers."""
-        return read_json(self.path(epoch) / "config.json")
+        """The checkpoint's own names and numbers; raises CheckpointError when they are missing or damaged."""
+        path = self.path(epoch) / "config.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise _damaged(path, error) from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; raises CheckpointError when the file is missing, damaged or holds something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object; restore it or train again")
-    return content
-
-
-def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], origin: Path) -> None:
-    """Copy `weights` into `model`; raises CheckpointError naming the first tensor that is missing, unknown or of another shape."""
+def check_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], origin: Path) -> None:
+    """Raise CheckpointError naming the first tensor that `model` misses in `weights`, does not know, or has in another shape."""
     own = dict(model.named_parameters())
     for name in sorted(own.keys() | weights.keys()):
         here, there = own.get(name), weights.get(name)
@@ -125,8 +118,15 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], or
         if here.shape != there.shape or here.dtype != there.dtype:
             shapes = f"{tuple(there.shape)} {there.dtype} instead of {tuple(here.shape)} {here.dtype}"
             raise CheckpointError(f"{origin} holds {name!r} as {shapes}, so it belongs to another model; use the run that it came from")
+
+
+def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], origin: Path) -> None:
+    """Copy `weights` into `model`, which may be without memory so far; raises as `check_weights` does."""
+    check_weights(model, weights, origin)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        model.to_empty(device="cpu")
     with torch.no_grad():
-        for name, parameter in own.items():
+        for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])
 
 

@@ -20,6 +20,7 @@ from sciml.errors import CheckpointError, DatasetError
 from sciml.training.metrics import RelativeH1, relative_l2, summary
 from sciml.training.operator import TrainedOperator, load_operator
 from sciml.training.resolution import resolved
+from sciml.training.run_config import RunConfig
 from sciml.training.run_folder import RunFolder
 from sciml.training.samples import Samples, input_names, open_split, periodic, spacing, stack
 from sciml.training.speed import compare_speed
@@ -82,7 +83,7 @@ def evaluate(
     details = {"run": str(folder.root), **_described(operator, config, chosen, split, count), **figures}
     median = figures["relative_l2"]["median"]
     report = CheckReport("evaluate", _checks(median, gate, chosen.shape), time.perf_counter() - started, details)
-    _store(folder, operator, chosen, report, [int(n) for n in chosen.shape] == config["data"]["shape"])
+    _store(folder, operator, chosen, report, tuple(chosen.shape) == config.data.shape)
     return report
 
 
@@ -129,16 +130,16 @@ def _checks(median: float, gate: float, shape: tuple[int, ...]) -> list[Check]:
     return [Check("median relative L2 error", median, "<=", gate, unit="1", reference=f"truth of the dataset on {grid}", status="policy")]
 
 
-def _chosen(config: dict[str, Any], data: str | Path | Samples | None, split: str) -> Samples:
+def _chosen(config: RunConfig, data: str | Path | Samples | None, split: str) -> Samples:
     if data is not None:
         return open_split(data, split)
-    path = config["data"]["path"]
+    path = config.data.path
     if path is None or not os.path.isdir(path):
         raise CheckpointError(f"the run was trained on data.path = {path!r}, which is not there; give the dataset's folder")
     return open_split(path, split)
 
 
-def _check_fields(operator: TrainedOperator, samples: Samples, config: dict[str, Any]) -> None:
+def _check_fields(operator: TrainedOperator, samples: Samples, config: RunConfig) -> None:
     """Refuse data that the operator was not made for; the resolution alone may differ."""
     here = {
         "inputs": list(input_names(samples)),
@@ -149,8 +150,8 @@ def _check_fields(operator: TrainedOperator, samples: Samples, config: dict[str,
     trained = {
         "inputs": list(operator.inputs.names),
         "outputs": list(operator.outputs.names),
-        "extent": config["data"]["extent"],
-        "axes": config["data"]["axes"],
+        "extent": list(config.data.extent),
+        "axes": list(config.data.axes),
     }
     for key, value in here.items():
         if value != trained[key]:
@@ -158,13 +159,13 @@ def _check_fields(operator: TrainedOperator, samples: Samples, config: dict[str,
             raise CheckpointError(f"{what}; evaluate it on data of its own kind")
 
 
-def _described(operator: TrainedOperator, config: dict[str, Any], samples: Samples, split: str, count: int) -> dict[str, Any]:
+def _described(operator: TrainedOperator, config: RunConfig, samples: Samples, split: str, count: int) -> dict[str, Any]:
     return {
-        "model": config["settings"]["model"],
+        "model": config.settings.model,
         "epoch": operator.epoch,
         "parameters": operator.parameters,
         "data": {"name": samples.name, "split": split, "samples": count, "shape": list(samples.shape)},
-        "trained_on": {"path": config["data"]["path"], "shape": config["data"]["shape"], "samples": config["data"]["samples"]},
+        "trained_on": {"path": config.data.path, "shape": list(config.data.shape), "samples": dict(config.data.samples)},
     }
 
 

@@ -29,7 +29,8 @@ from sciml.training.checkpoint import load_weights
 from sciml.training.losses import make_loss
 from sciml.training.metrics import RelativeH1, relative_l2
 from sciml.training.operator import PhysicalOutput, build_network, count_parameters
-from sciml.training.run_folder import Row, RunFolder, check_same
+from sciml.training.run_config import Normalisers, RunConfig
+from sciml.training.run_folder import Row, RunFolder
 from sciml.training.samples import Samples, describe, input_names, open_split, periodic, spacing
 from sciml.training.settings import TrainSettings
 
@@ -115,42 +116,38 @@ class _Loop:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.module, self.fabric_optimizer = fabric.setup(PhysicalOutput(self.network, self.outputs, dimension), self.optimizer)
 
-    def config(self, data: Data) -> dict[str, Any]:
-        """What decides the course of the run, as stored in ``config.json``."""
-        return {
-            "format": "sciml-run",
-            "version": 1,
-            "settings": self.settings.model_dump(),
-            "data": describe(*self.splits, path=None if isinstance(data, tuple) else data),
-            "inputs": list(self.inputs.names),
-            "outputs": list(self.outputs.names),
-            "normaliser": {"inputs": self.inputs.to_dict(), "outputs": self.outputs.to_dict()},
-            "parameters": count_parameters(self.network),
-            "environment": environment(),
-        }
+    def config(self, data: Data) -> RunConfig:
+        """What decides the course of the run."""
+        return RunConfig(
+            settings=self.settings,
+            data=describe(*self.splits, path=None if isinstance(data, tuple) else data),
+            inputs=self.inputs.names,
+            outputs=self.outputs.names,
+            normaliser=Normalisers(inputs=self.inputs.to_dict(), outputs=self.outputs.to_dict()),
+            parameters=count_parameters(self.network),
+            environment=environment(),
+        )
 
     def resume(self, run: RunFolder) -> list[Row]:
         """Load the last checkpoint, if there is one; returns the rows of the epochs that are done."""
         done = run.checkpoints.epoch_of("last") or 0
         rows = run.keep_rows(done)
         if done:
-            check_same(str(run.checkpoints.path(done)), run.checkpoints.config(done), {**run.config(), "epoch": done})
+            run.check_checkpoint(done)
             load_weights(self.network, run.checkpoints.weights(done), run.checkpoints.path(done))
             self.optimizer.load_state_dict(run.checkpoints.optimizer(done))
-            run.checkpoints.mark_best(_best(rows)["epoch"])
+            _keep_best_and_last(run, rows)  # the kill may have come before it
         return rows
 
     def run(self, run: RunFolder, rows: list[Row], progress: Progress) -> None:
         """Train until all epochs are done, appending to `rows`; the folder is valid at every moment."""
-        stored = run.config()
+        stored = run.config().model_dump(mode="json")
         for epoch in range(len(rows) + 1, self.settings.epochs + 1):
             row = self._epoch(epoch, rows, progress)
             run.append_row(row)
             rows.append(row)
             run.checkpoints.save(epoch, dict(self.network.named_parameters()), self.optimizer.state_dict(), stored)
-            best = _best(rows)["epoch"]
-            run.checkpoints.mark_best(best)
-            run.checkpoints.prune({epoch - 1, epoch, best})
+            _keep_best_and_last(run, rows)
 
     def _epoch(self, epoch: int, rows: list[Row], progress: Progress) -> Row:
         started, total, rate = time.perf_counter(), 0.0, 0.0
@@ -225,6 +222,13 @@ def _initial_network(settings: TrainSettings, inputs: Normaliser, outputs: Norma
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return build_network(settings, inputs, outputs, dimension)
+
+
+def _keep_best_and_last(run: RunFolder, rows: list[Row]) -> None:
+    """Name the best checkpoint and drop all but that one and the last two."""
+    best, done = _best(rows)["epoch"], len(rows)
+    run.checkpoints.mark_best(best)
+    run.checkpoints.prune({done - 1, done, best})
 
 
 def _best(rows: list[Row]) -> Row:

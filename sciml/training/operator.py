@@ -15,7 +15,7 @@ from sciml.data.normalise import Normaliser
 from sciml.errors import CheckpointError
 from sciml.models import OperatorSettings, build
 from sciml.training.checkpoint import load_weights
-from sciml.training.run_folder import RunFolder, check_same
+from sciml.training.run_folder import RunFolder
 
 
 class PhysicalOutput(torch.nn.Module):
@@ -82,14 +82,11 @@ def load_operator(run: str | Path, which: str = "best") -> TrainedOperator:
     epoch = folder.checkpoints.epoch_of(which)
     if epoch is None:
         raise CheckpointError(f"{run} holds no finished epoch; run `sciml train` until the first checkpoint is written")
-    check_same(str(folder.checkpoints.path(epoch)), folder.checkpoints.config(epoch), {**config, "epoch": epoch})
-    try:
-        settings = OperatorSettings(**{name: config["settings"][name] for name in OperatorSettings.model_fields})
-        dimension = len(config["data"]["shape"])
-        inputs, outputs = (Normaliser.from_dict(config["normaliser"][side]) for side in ("inputs", "outputs"))
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder.root / 'config.json'} lacks or garbles entry {error}; restore it, or train again") from None
-    network = build_network(settings, inputs, outputs, dimension)
+    folder.check_checkpoint(epoch)
+    inputs, outputs = config.normalisers()
+    dimension = len(config.data.shape)
+    with torch.device("meta"):  # no memory until the weights fit: a garbled config may ask for any size
+        network = build_network(config.settings, inputs, outputs, dimension)
     load_weights(network, folder.checkpoints.weights(epoch), folder.checkpoints.path(epoch))
     return TrainedOperator(PhysicalOutput(network, outputs, dimension).eval(), inputs, outputs, epoch)
 

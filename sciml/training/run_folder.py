@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,8 @@ from filelock import FileLock, Timeout
 
 from sciml.data.durable import write_text_durably
 from sciml.errors import CheckpointError
-from sciml.training.checkpoint import Checkpoints, read_json
-
-#: Where a run may be continued although these entries differ: neither changes what is learned beyond rounding.
-_FREE = ("settings.device", "data.path", "environment")
+from sciml.training.checkpoint import Checkpoints
+from sciml.training.run_config import RunConfig, check_same, parse_config
 
 Row = dict[str, Any]
 
@@ -45,7 +43,7 @@ class RunFolder:
         with lock:
             yield
 
-    def claim(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def claim(self, config: RunConfig) -> RunConfig:
         """Write `config` into an empty folder, or check that the run which lives here is the same one; returns what is stored.
 
         Raises
@@ -56,22 +54,27 @@ class RunFolder:
         path = self.root / "config.json"
         if path.exists():
             stored = self.config()
-            check_same(str(self.root), stored, config)
+            check_same(str(self.root), stored.model_dump(mode="json"), config.model_dump(mode="json"))
             return stored
         if foreign := sorted(entry.name for entry in self.root.iterdir() if entry.name not in (".lock", "config.json.part")):
             raise CheckpointError(f"{self.root} holds {foreign[0]!r} but no run; choose an empty or a new folder")
-        write_text_durably(path, json.dumps(config, indent=2, allow_nan=False) + "\n")
-        return dict(config)
+        write_text_durably(path, config.model_dump_json(indent=2) + "\n")
+        return config
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> RunConfig:
         """``config.json``; raises CheckpointError when this is no run folder."""
         path = self.root / "config.json"
-        if not path.is_file():
-            raise CheckpointError(f"{self.root} holds no config.json: give a folder made by `sciml train`")
-        content = read_json(path)
-        if content.get("format") != "sciml-run" or content.get("version") != 1:
-            raise CheckpointError(f"{path} is not the config of a run of version 1; give a folder made by `sciml train`")
-        return content
+        try:
+            return parse_config(path.read_text(encoding="utf-8"), path)
+        except FileNotFoundError:
+            raise CheckpointError(f"{self.root} holds no config.json: give a folder made by `sciml train`") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); give a folder made by `sciml train`") from None
+
+    def check_checkpoint(self, epoch: int) -> None:
+        """Refuse a checkpoint that was written by another run (CheckpointError)."""
+        wanted = {**self.config().model_dump(mode="json"), "epoch": epoch}
+        check_same(str(self.checkpoints.path(epoch)), self.checkpoints.config(epoch), wanted)
 
     def append_row(self, row: Row) -> None:
         """Add one line to ``metrics.jsonl`` and force it to disk."""
@@ -103,21 +106,3 @@ class RunFolder:
             return [row for row in rows if isinstance(row["epoch"], int)]
         except (ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); restore it, or remove the run folder and train again") from None
-
-
-def check_same(subject: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise CheckpointError naming the first entry in which the config `stored` with `subject` differs from the one `wanted`."""
-    here, there = dict(_flat(wanted)), dict(_flat(stored))
-    for key in (*here, *(key for key in there if key not in here)):
-        if not key.startswith(_FREE) and here.get(key) != there.get(key):
-            was, now = there.get(key), here.get(key)
-            raise CheckpointError(f"{subject} was trained with {key} = {was!r}, not {now!r}; go back to that, or choose another folder")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """``("a.b", value)`` for every leaf of nested objects."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

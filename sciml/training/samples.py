@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import DatasetError
+from sciml.training.run_config import DataRecord
 
 if TYPE_CHECKING:
     from sciml.data.recipe import Recipe
@@ -140,19 +141,19 @@ def _on_grid(name: str, values: NDArray[Any], axes: Sequence[str], shape: tuple[
     raise DatasetError(f"{what}; import it on the grid")
 
 
-def describe(train_split: Samples, valid_split: Samples, path: str | Path | None) -> dict[str, Any]:
+def describe(train_split: Samples, valid_split: Samples, path: str | Path | None) -> DataRecord:
     """Which data this is, for the config of a run; an open dataset knows its own path."""
     manifest = getattr(train_split, "manifest", None)
     root = getattr(train_split, "root", None) if path is None else path
-    return {
-        "path": None if root is None else str(Path(root).resolve()),
-        "name": train_split.name,
-        "identity": None if manifest is None else manifest.identity,
-        "seed": None if manifest is None else manifest.seed,
-        "samples": {"train": len(train_split), "valid": len(valid_split)},
-        "shape": list(train_split.shape),
-        "extent": list(train_split.extent),
-        "axes": list(train_split.axes),
-        "boundary": None if train_split.boundary is None else [list(sides) for sides in train_split.boundary],
-        "symmetries": list(train_split.symmetries),
-    }
+    return DataRecord(
+        path=None if root is None else str(Path(root).resolve()),
+        name=train_split.name,
+        identity=None if manifest is None else manifest.identity,
+        seed=None if manifest is None else manifest.seed,
+        samples={"train": len(train_split), "valid": len(valid_split)},
+        shape=train_split.shape,
+        extent=train_split.extent,
+        axes=train_split.axes,
+        boundary=None if train_split.boundary is None else tuple(train_split.boundary),
+        symmetries=train_split.symmetries,
+    )

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from sciml.checks import Check
 from sciml.data.generate import generate
 from sciml.data.recipe import load_recipe
 from sciml.report import write_report
+from sciml.report.charts import histogram
+from sciml.report.markup import check_table, element, facts, table
+from sciml.report.markup import page as render
 from sciml.training import TrainSettings, evaluate, train
 from validation.cli import CASES
 from validation.report import write_report as write_validation_report
@@ -105,6 +109,18 @@ def test_charts_hold_their_text_inside(report: Path, tab: Any) -> None:
             }).map((text) => text.textContent)"""
         )
         assert cut == []
+
+
+@pytest.mark.parametrize("width", [360, 800, 1200])
+def test_long_names_do_not_widen_a_page(width: int, tab: Any, tmp_path: Path) -> None:
+    long = "permeability_of_the_lower_aquifer_" * 8
+    check = Check(long, 1.25e-12, "in", (0.0, 1e-300), unit=long, reference=long)
+    chart = histogram([0.1, 0.2], {"median": 0.15}, x_label="error", title=long)
+    sides = element("div", chart, table((long, "b"), [(long, "1")], numeric=(1,)), class_="columns")
+    page = tmp_path / "long.html"
+    page.write_text(render(long, element("h1", long), element("p", long), facts({long: long}), check_table([check]), sides))
+    tab.open(page, width=width, scheme="light")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_browser_sees_a_planted_fault(tab: Any, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
     out = tmp_path / "data"
     script = (
         "import sys\nfrom sciml import generate, load_recipe\n"
-        "generate(load_recipe('darcy', sys.argv[2:]), sys.argv[1], samples=5000, workers=2,\n"
+        "generate(load_recipe('darcy', sys.argv[2:]), sys.argv[1], samples=400, workers=2,\n"
         "         progress=lambda stage, done, total, figures: print(done, flush=True))"
     )
     command = [sys.executable, "-c", script, str(out), *SETTINGS]
@@ -104,8 +104,8 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
         assert process.returncode == -signal.SIGINT
         assert complaint.count("Traceback") == 1, "a worker complained about the interruption"
     reported = max(int(line) for line in [line, *rest.split()])
-    result = generate(load_recipe("darcy", SETTINGS), out, samples=200)
-    assert result.already_there + result.generated == sum(result.samples.values())
+    result = generate(load_recipe("darcy", SETTINGS), out, samples=400)
+    assert result.already_there + result.generated == 400
     assert result.already_there >= reported
 
 
@@ -128,8 +128,8 @@ def _starved(out: Path, limit: int, reported: Any) -> None:
         generate(load_recipe("darcy", [*SETTINGS, "problem.resolution=16"]), out, samples=20, progress=report)
 
 
-@pytest.mark.parametrize("limit", [2_000, 14_000, 25_000, 40_000])
-def test_write_error_at_any_size_leaves_a_dataset_that_can_be_completed(tmp_path: Path, limit: int) -> None:
+@pytest.mark.parametrize("limit", [1_000, 80_000])
+def test_refused_write_leaves_a_dataset_that_can_be_completed(tmp_path: Path, limit: int) -> None:
     reported = multiprocessing.get_context("fork").Value("i", 0)
     child(_starved, tmp_path / "data", limit, reported)
     recipe = load_recipe("darcy", [*SETTINGS, "problem.resolution=16"])
@@ -160,7 +160,7 @@ def test_full_disk(small_disk: Path, tmp_path: Path) -> None:
         nonlocal reported
         reported = done
 
-    with pytest.raises(DatasetError, match=r"bytes are free on its disk\): free space or choose another folder"):
+    with pytest.raises(DatasetError, match=r"No space left on device\): free space or choose another folder"):
         generate(recipe, small_disk / "data", samples=200, progress=report)
     assert reported > 32
     shutil.copytree(small_disk / "data", tmp_path / "data")  # a larger disk

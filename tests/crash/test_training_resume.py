@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 DRIVER = r"""
 import itertools, json, os, random, shutil, signal, sys, time
@@ -18,7 +21,7 @@ from sciml.training.samples import ArraySamples
 root = Path(sys.argv[1])
 x = np.random.default_rng(0).standard_normal((12, 8, 8)).astype(np.float32)
 samples = ArraySamples({"x": x, "y": 2 * x + np.roll(x, 1, 1)}, ("x",), ("y",), (1.0, 1.0), symmetries=("reflect_x", "swap_xy"))
-settings = TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=6, batch_size=4, learning_rate=1e-2)
+settings = TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=int(sys.argv[2]), batch_size=4, learning_rate=1e-2)
 
 
 def outcome(run):
@@ -66,7 +69,7 @@ duration = time.monotonic() - began
 expected = outcome(root / "straight")
 
 rng, kills = random.Random(0), 0
-for attempt in range(8):
+for attempt in range(int(sys.argv[3])):
     run = root / f"random-{attempt}"
     for _ in range(3):
         pid = child(run)
@@ -90,9 +93,14 @@ print(json.dumps({"random": kills, "steps": written}))
 """
 
 
-def test_killed_runs_end_with_the_same_bits(tmp_path) -> None:
-    result = subprocess.run([sys.executable, "-c", DRIVER, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False)
+@pytest.mark.parametrize(
+    ("epochs", "attempts", "random", "steps"),
+    [(2, 2, 3, 20), pytest.param(5, 10, 20, 50, marks=pytest.mark.slow)],  # at least so many kills; a step is a forced write or a rename
+)
+def test_killed_runs_end_with_the_same_bits(tmp_path: Path, epochs: int, attempts: int, random: int, steps: int) -> None:
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(epochs), str(attempts)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     kills = json.loads(result.stdout.splitlines()[-1])
-    assert kills["random"] >= 12
-    assert kills["steps"] >= 50  # every forced write, rename and removal of six epochs
+    assert kills["random"] >= random
+    assert kills["steps"] >= steps

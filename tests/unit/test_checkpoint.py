@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
@@ -190,15 +191,57 @@ def test_a_pointer_to_nowhere_is_refused(run: Path, content: str) -> None:
             action(run)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"format": "sciml-run", "version": 2}', '{"format": "sciml-run", "version": 1}', "[" * 100_000]
-)
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "[" * 100_000, "\0", '{"format": "sciml-run", "version": 1}'])
 def test_a_garbled_config_is_refused(run: Path, content: str) -> None:
     (run / "config.json").write_text(content)
     for action in (again, load_operator):
-        with pytest.raises(CheckpointError) as caught:
+        with pytest.raises(CheckpointError, match=r"config\.json") as caught:
             action(run)
         assert "\n" not in str(caught.value)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Change entries of a JSON file by their dotted names, with `__` for the dot."""
+    content = json.loads(path.read_text())
+    for name, value in changes.items():
+        *parents, key = name.split("__")
+        inner = content
+        for parent in parents:
+            inner = inner[parent]
+        inner[key] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": 2}, "version: Input should be 1"),
+        ({"settings__hidden_channels": -4}, "hidden_channels = -4"),
+        ({"settings__colour": "red"}, "unknown setting 'colour'"),
+        ({"data__path": 5}, "data.path"),
+        ({"data__shape": [6]}, "data.shape"),
+        ({"data__shape": "6x6"}, "data.shape"),
+        ({"normaliser__inputs__std": [0.0]}, "positive std"),
+        ({"normaliser__inputs__names": ["z"]}, "normaliser is for"),
+        ({"inputs": ["a", "b"]}, "normaliser is for"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_entries_of_a_config_are_checked(run: Path, changes: dict[str, object], words: str) -> None:
+    for path in (run / "config.json", *run.glob("checkpoints/epoch-*/config.json")):
+        rewrite(path, **changes)
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_operator(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_asks_for_terabytes_costs_nothing(run: Path) -> None:
+    for path in (run / "config.json", *run.glob("checkpoints/epoch-*/config.json")):
+        rewrite(path, settings__hidden_channels=1024, settings__modes=1024, settings__layers=32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="belongs to another model"):
+        load_operator(run)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
 def test_metrics_that_miss_an_epoch_are_refused(run: Path) -> None:

@@ -167,7 +167,9 @@ def test_unsolved_sample_is_named_and_never_stored(tmp_path: Path, monkeypatch: 
         return Solution(solution.x, Status.MAX_ITERATIONS, 5, solution.residual_norms, "cg", solution.info)
 
     monkeypatch.setattr(solve, "linear_solve", fails_at_third)
-    with pytest.raises(SolverError, match=r"sample 2 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"):
+    with pytest.raises(
+        SolverError, match=r"sample 2 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"
+    ):
         generate(small(), tmp_path / "data", samples=20)
     monkeypatch.setattr(solve, "linear_solve", real)
     assert generate(small(), tmp_path / "data", samples=20).already_there == 2

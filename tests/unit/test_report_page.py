@@ -190,7 +190,9 @@ def test_the_twin_says_the_same_in_strict_json(dataset: Path, tmp_path: Path) ->
 
 
 def test_the_commands_make_the_same_recipe_and_settings(dataset: Path, tmp_path: Path) -> None:
-    write_report(write_run(tmp_path / "run", config(dataset)), tmp_path / "report.html")
+    run = write_run(tmp_path / "run", config(dataset))
+    (run / "evaluation-16x16.json").write_text(json.dumps(evaluation(data={"split": "test", "shape": [16, 16]})))
+    write_report(run, tmp_path / "report.html")
     generation, training, *rest = json.loads((tmp_path / "report.json").read_text())["commands"]
     words = shlex.split(generation)
     again = load_recipe("darcy", [value for option, value in pairwise(words) if option == "--set"])
@@ -199,7 +201,11 @@ def test_the_commands_make_the_same_recipe_and_settings(dataset: Path, tmp_path:
     assert generation.endswith("--samples 10 --seed 0 --out small")
     for option in ("--hidden-channels 8", "--loss h1", "--seed 5", "--augment", "--learning-rate 0.004"):
         assert option in training
-    assert rest == ["sciml evaluate run", "sciml report run --out report.html"]
+    assert rest == [
+        "sciml evaluate run --gate 0.08",
+        "sciml evaluate run --gate 0.08 --resolution 16",
+        "sciml report run --out report.html",
+    ]
 
 
 def test_a_run_that_was_not_evaluated(dataset: Path, tmp_path: Path) -> None:

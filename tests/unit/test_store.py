@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sciml.data.loader import open_dataset
 from sciml.data.manifest import Manifest, read_manifest, side_axis
 from sciml.data.shard import Certificate
 from sciml.data.store import Store
+from sciml.data.writer import ShardWriter
+from sciml.data.writer import _size as shard_size
 from sciml.errors import DatasetError
 
 NOTES = {"recipe": "{}"}
@@ -272,20 +275,36 @@ def test_two_writers_are_refused_and_a_dead_one_is_forgotten(tmp_path: Path) -> 
     assert write(tmp_path, manifest()) == 11
 
 
-def test_disk_that_fills_up_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    described = manifest()
-    usage = type("Usage", (), {"free": 1 << 30})()
-    monkeypatch.setattr("sciml.data.writer.shutil.disk_usage", lambda _: usage)
+@pytest.mark.parametrize("changes", [{}, {"shape": (32, 32, 32)}, {"shard_samples": 500, "splits": {"train": 500}}, {"dtype": "float64"}])
+def test_the_space_of_a_shard_is_claimed_before_its_first_sample(tmp_path: Path, changes: dict[str, Any]) -> None:
+    described = manifest(**changes)
     with Store(tmp_path, described, NOTES) as store:
         writer = next(store.unfinished())
-        for position in range(2):
+        part = tmp_path / "data/train/shard-00000.hdf5.part"
+        claimed = part.stat().st_size
+        assert claimed <= shard_size(writer.layout) < 1.5 * claimed + 2**16
+        for position in sorted(writer.missing):
             writer.append(position, sample(described, "train", position), certificate(position))
-        usage.free = 1 << 20
-        with pytest.raises(DatasetError, match=r"1048576 bytes are free .* run the same command again"):
-            writer.append(2, sample(described, "train", 2), certificate(2))
-    usage.free = 1 << 30
-    assert write(tmp_path, described) == 11 - 2
-    check_values(tmp_path, described)
+        store.finish(writer)
+    assert part.with_suffix("").stat().st_size == claimed
+
+
+def test_interruption_waits_for_the_sample_in_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = manifest()
+    real = ShardWriter._write
+
+    def interrupted(self: ShardWriter, *arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        real(self, *arguments)
+
+    with Store(tmp_path, described, NOTES) as store:
+        writer = next(store.unfinished())
+        monkeypatch.setattr(ShardWriter, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.append(0, sample(described, "train", 0), certificate(0))
+    monkeypatch.setattr(ShardWriter, "_write", real)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert write(tmp_path, described) == 10
 
 
 def test_handles_do_not_travel_to_other_processes(tmp_path: Path) -> None:

@@ -83,10 +83,25 @@ def test_signal_that_a_library_swallows_is_noticed_at_the_next_progress() -> Non
     assert run(body).exit_code == 130
 
 
+def test_signal_inside_a_destructor_is_noticed_without_a_traceback() -> None:
+    class Closing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def body() -> None:
+        closing = Closing()
+        del closing
+        Progress(quiet=True)("generate", 1, 10, {})
+
+    result = run(body)
+    assert result.exit_code == 130
+    assert "Traceback" not in result.stderr
+
+
 def test_handlers_are_given_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM), sys.unraisablehook
     run(lambda: None)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert (signal.getsignal(signal.SIGTERM), sys.unraisablehook) == before
 
 
 def test_figures_are_strict_json_or_an_outline() -> None:
