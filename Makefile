@@ -29,7 +29,7 @@ $(INTEROP): $(INSTALLED)
 	$(PYTHON) -m venv .venv-interop
 	site=$$(.venv-interop/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > "$$site/main-environment.pth"
-	.venv-interop/bin/python -m pip install --quiet the-well==1.2.0 xarray h5netcdf vtk
+	.venv-interop/bin/python -m pip install --quiet the-well==1.2.0 xarray==2026.9.0 h5netcdf==1.8.2 vtk==9.7.2
 	touch $@
 
 demo: $(INSTALLED)  ## generate Darcy data, train an operator, check it, write a report: about two minutes

@@ -27,17 +27,15 @@ class Batches:
     ----------
     samples : the split.
     normaliser : of the inputs, fitted on the train split whatever split this is.
-    memory_limit : bytes up to which the split is kept in memory.
     """
 
     samples: Samples
     normaliser: Normaliser
-    memory_limit: int = _MEMORY_LIMIT
     _kept: tuple[torch.Tensor, torch.Tensor] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         channels = len(self.normaliser.names) + len(self.samples.outputs)
-        if 4 * len(self.samples) * channels * math.prod(self.samples.shape) <= self.memory_limit:
+        if 4 * len(self.samples) * channels * math.prod(self.samples.shape) <= _MEMORY_LIMIT:
             self._kept = self._read(range(len(self.samples)))
 
     def __len__(self) -> int:

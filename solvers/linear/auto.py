@@ -18,14 +18,15 @@ def choose(system: System) -> tuple[Method, ...]:
     """Methods to try in order, from facts about the operator; where entries are known the last one is a direct solve.
 
     * a stencil with constant coefficients: fast transforms,
-    * a stencil with variable coefficients: geometric multigrid CG,
+    * a stencil with variable coefficients: geometric multigrid CG, then PyAMG CG,
     * a sparse matrix that is not symmetric with a positive diagonal, or small: sparse LU,
     * any other sparse matrix: PyAMG CG,
     * an operator known only by its action: CG.
     """
     A = system.A
     if isinstance(A, StencilOperator):
-        return (FastPoisson(), MultigridCG(), LU()) if A.constant is not None else (MultigridCG(), LU())
+        chain = (MultigridCG(), AMG(), LU())  # extreme contrasts stall the geometric hierarchy, rarely the algebraic one
+        return (FastPoisson(), *chain) if A.constant is not None else chain
     if sp.issparse(A):
         return (AMG(), LU()) if A.nnz > _DIRECT_ENTRIES and _looks_definite(A) else (LU(),)
     return (CG(),)

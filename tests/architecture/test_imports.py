@@ -29,7 +29,10 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.io": (STORED, NUMERICS | {"h5py", "meshio"}),
     # ---- the torch line: nothing above it imports torch ----
     "sciml.models": (LEAVES, {"numpy", "pydantic", "torch", "neuralop"}),
-    "sciml.training": (STORED | {"sciml.models"}, {"numpy", "pydantic", "torch", "neuralop", "scipy", "lightning_fabric", "safetensors", "filelock"}),
+    "sciml.training": (
+        STORED | {"sciml.models"},
+        NUMERICS | {"pydantic", "torch", "neuralop", "lightning_fabric", "safetensors", "filelock"},
+    ),
     # ---- what people look at ----
     "sciml.report": (STORED, {"numpy", "matplotlib", "rich"}),
     "sciml.terminal": (LEAVES | {"sciml.report"}, {"typer", "rich"}),

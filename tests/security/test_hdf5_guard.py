@@ -115,13 +115,11 @@ def test_file_that_is_no_hdf5(tmp_path: Path, content: bytes) -> None:
 def test_things_that_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    for name, sentence in {
-        "fifo": "not a regular file",
-        ".": "not a regular file",
-        "loop": "cannot be opened",
-        "gone": "cannot be opened",
-    }.items():
-        with pytest.raises(DatasetError, match=sentence):
+    for name in ("fifo", "."):
+        with pytest.raises(DatasetError, match="not a regular file"):
+            open_guarded(tmp_path / name)
+    for name in ("loop", "gone"):
+        with pytest.raises(DatasetError, match="cannot be opened"):
             open_guarded(tmp_path / name)
     with pytest.raises(DatasetError, match="cannot be opened"):
         open_guarded(Path("a\0b"))

@@ -191,6 +191,7 @@ def test_counts_that_make_no_sense(tmp_path: Path, name: str, value: int) -> Non
 
 def test_statistics_are_those_of_the_training_fields(whole: Path) -> None:
     tables: dict[str, dict[str, float]] = {}
+    table = ""
     for line in (whole / "stats.yaml").read_text().splitlines():
         name, _, value = line.partition(":")
         if value:

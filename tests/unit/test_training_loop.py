@@ -13,6 +13,7 @@ from filelock import FileLock
 from sciml.errors import CheckpointError, DatasetError
 from sciml.models import SettingsError
 from sciml.training import TrainSettings, load_operator, train
+from sciml.training.batches import Batches, fit_normaliser
 from sciml.training.samples import ArraySamples
 
 TINY = {"hidden_channels": 6, "modes": 4, "layers": 2, "epochs": 4, "batch_size": 4, "learning_rate": 1e-2}
@@ -144,8 +145,26 @@ def test_a_complete_run_is_left_alone(pair, straight: Path) -> None:
 
 def test_streaming_gives_the_same_bits_as_memory(pair, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sciml.training.batches._MEMORY_LIMIT", 0)
+    assert Batches(pair[0], fit_normaliser(pair[0], ("x",)))._kept is None
     train(pair, tmp_path / "run", TrainSettings(**TINY))
     assert outcome(tmp_path / "run") == outcome(straight)
+
+
+def test_every_epoch_sees_every_sample_once_in_an_order_of_its_own(pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    class Recording(ArraySamples):
+        def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+            seen.append(index)
+            return super().__getitem__(index)
+
+    monkeypatch.setattr("sciml.training.batches._MEMORY_LIMIT", 0)
+    recording = Recording(**{name: getattr(pair[0], name) for name in ArraySamples.__dataclass_fields__})
+    train((recording, pair[1]), tmp_path / "run", TrainSettings(**TINY))
+    epochs = [tuple(seen[start : start + 18]) for start in range(2 * 18, len(seen), 18)]  # the first two passes fit the normalisers
+    assert len(epochs) == TINY["epochs"]
+    assert all(sorted(order) == list(range(18)) for order in epochs)
+    assert len(set(epochs)) == len(epochs)
 
 
 def test_seed_and_augmentation_matter(pair, straight: Path, tmp_path: Path) -> None:
