@@ -73,7 +73,8 @@ def import_arrays(
     test : .npz file with the same arrays for the test split; None takes as many samples of `file` as for validation.
     name : of the dataset; None takes the file's name.
     valid_fraction : part of `file` for validation, drawn at random and always the same.
-    symmetries : generators under which you know the map to be equivariant, such as ``("reflect_x", "swap_xy")``.
+    symmetries : generators under which you know the map to be equivariant, such as ``("reflect_x", "swap_xy")``;
+        ``reflect_nodes_<axis>`` mirrors samples that lie at j / n instead of (j + 1/2) / n, sample j going to n - j.
     progress : called as ``progress("import", done, total, {})`` after every stored sample.
 
     Raises
@@ -216,7 +217,7 @@ def _dataset_name(name: str | None, path: Path) -> str:
 def _known_symmetries(names: Sequence[str], shape: tuple[int, ...]) -> tuple[str, ...]:
     """`names` after checking that the grid has them."""
     axes = AXES[: len(shape)]
-    known = [f"reflect_{axis}" for axis in axes]
+    known = [f"{mirror}_{axis}" for mirror in ("reflect", "reflect_nodes") for axis in axes]
     known += [f"swap_{one}{two}" for k, (one, two) in enumerate(pairwise(axes)) if shape[k] == shape[k + 1]]
     for name in names:
         if name not in known:

@@ -47,7 +47,7 @@ class Store:
         _refuse_foreign(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(root / _LOCK, timeout=0, fallback_to_soft=False)
+            self._lock = FileLock(root / _LOCK, timeout=0)
             self._lock.acquire()
         except Timeout:
             raise DatasetError(f"{root} is being written by another process: wait for it to end, or choose another folder") from None
@@ -57,7 +57,7 @@ class Store:
     def __enter__(self) -> Store:
         try:
             if (self.root / FILE_NAME).exists():
-                self.manifest = self._continued(read_manifest(self.root))
+                self._continue(read_manifest(self.root))
             self._write_manifest()
         except BaseException:
             self._lock.release()
@@ -71,8 +71,9 @@ class Store:
 
     def unfinished(self) -> Iterator[ShardWriter]:
         """A writer for every shard that still needs samples, split by split; shards found full are entered in the manifest."""
+        finished = {(shard.path, shard.samples) for shard in self.manifest.shards}
         for layout in self._planned():
-            if any(self._describes(entry, layout) for entry in self.manifest.shards):
+            if (layout.path, layout.samples) in finished:
                 continue
             if self._found_full(layout):
                 self._record(layout.entry(sha256_of_file(self.root / layout.path)))
@@ -86,9 +87,9 @@ class Store:
 
     @property
     def done(self) -> int:
-        """Samples that are on disk for good, in finished shards and in those being written."""
-        written = sum(writer.layout.samples - len(writer.missing) for writer in self._open)
-        return written + sum(shard.samples for shard in self.manifest.shards)
+        """Samples that are on disk for good, in finished shards and in those being written (some of which replace shorter ones)."""
+        written = {writer.layout.path: writer.layout.samples - len(writer.missing) for writer in self._open}
+        return sum(({shard.path: shard.samples for shard in self.manifest.shards} | written).values())
 
     def finish(self, writer: ShardWriter) -> None:
         """Close a full shard and enter it in the manifest: from here on it is part of the dataset."""
@@ -103,10 +104,6 @@ class Store:
             for start in range(0, count, step):
                 yield ShardLayout(self.manifest, split, start, min(step, count - start))
 
-    @staticmethod
-    def _describes(entry: ShardEntry, layout: ShardLayout) -> bool:
-        return (entry.path, entry.start, entry.samples) == (layout.path, layout.start, layout.samples)
-
     def _found_full(self, layout: ShardLayout) -> bool:
         """Whether the finished file is there with every sample intact, as after a kill between its rename and the manifest's."""
         path = self.root / layout.path
@@ -119,12 +116,12 @@ class Store:
         with reader.file:
             return all(reader.trusted(position) is not None for position in range(layout.samples))
 
-    def _continued(self, existing: Manifest) -> Manifest:
-        """The manifest of the folder, grown to the sizes wanted, without shards whose bytes changed."""
+    def _continue(self, existing: Manifest) -> None:
+        """Grow to the sizes wanted; keep the shards whose bytes are those that were recorded."""
         _refuse_other(self.root, existing, self.manifest)
         splits = {split: max(existing.splits.get(split, 0), self.manifest.splits.get(split, 0)) for split in SPLITS}
-        intact = [shard for shard in existing.shards if self._intact(shard)]
-        return self.manifest.model_copy(update={"shard_samples": existing.shard_samples, "splits": splits, "shards": tuple(intact)})
+        intact = tuple(shard for shard in existing.shards if self._intact(shard))
+        self.manifest = self.manifest.model_copy(update={"shard_samples": existing.shard_samples, "splits": splits, "shards": intact})
 
     def _intact(self, shard: ShardEntry) -> bool:
         path = self.root / shard.path
@@ -133,8 +130,7 @@ class Store:
 
     def _record(self, entry: ShardEntry) -> None:
         others = [shard for shard in self.manifest.shards if shard.path != entry.path]
-        order = {split: rank for rank, split in enumerate(SPLITS)}
-        shards = tuple(sorted((*others, entry), key=lambda shard: (order[shard.split], shard.start)))
+        shards = tuple(sorted((*others, entry), key=lambda shard: (SPLITS.index(shard.split), shard.start)))
         self.manifest = self.manifest.model_copy(update={"shards": shards})
         self._write_manifest()
 

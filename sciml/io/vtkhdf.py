@@ -48,8 +48,9 @@ def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, 
             _write(file.create_group("VTKHDF"), dataset, dataset[sample])
         replace_durably(aside, out)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise DatasetError(f"{out} cannot be written ({' '.join(str(error).split())}): choose another place") from None
+    finally:
+        aside.unlink(missing_ok=True)
     return out
 
 

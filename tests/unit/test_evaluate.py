@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.recipe import list_recipes
 from sciml.discretize import discrete_residual, discretize
 from sciml.errors import CheckpointError, DatasetError
 from sciml.problems import Darcy
@@ -184,6 +185,19 @@ def test_imported_samples_have_errors_but_no_residual_and_no_other_resolution(tm
         evaluate(tmp_path / "run", samples, resolution=12)
     with pytest.raises(CheckpointError, match=r"trained on extent = \[1\.0, 1\.0\]"):
         evaluate(tmp_path / "run", replace(samples, extent=(1.0, 2.0)))
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in list_recipes()])
+def test_every_shipped_recipe_can_be_learned_and_judged(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, ["problem.resolution=8", "data.test=0.2"])
+    generate(recipe, tmp_path / "data", samples=10)
+    train(tmp_path / "data", tmp_path / "run", TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=1, batch_size=4))
+    details = evaluate(tmp_path / "run", gate=100.0).details
+    samples = open_dataset(tmp_path / "data", "test")
+    assert load_operator(tmp_path / "run").inputs.names == (*samples.inputs, *samples.scalars)
+    assert set(samples.inputs) | set(samples.scalars) == set(recipe.problem.inputs)
+    assert all(math.isfinite(value) for value in details["residual"]["relative_dual"]["per_sample"])
+    assert details["speed"]["solver"]["relative_l2"] < 1e-6
 
 
 def test_progress_reaches_the_end(run: Path) -> None:

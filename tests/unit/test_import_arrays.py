@@ -140,7 +140,7 @@ NAN = np.where(np.arange(36).reshape(4, 3, 3) == 20, np.nan, 0.0)
         ({"x": Y, "y": Y}, {"valid_fraction": 1.0}, "valid_fraction = 1 must be at least 0 and below 1"),
         ({"x": Y, "y": Y}, {"valid_fraction": float("nan")}, "valid_fraction = nan must be"),
         ({"x": Y, "y": Y}, {"valid_fraction": 0.5}, "leaves none to train on"),
-        ({"x": Y, "y": Y}, {"symmetries": ["rotate"]}, "symmetry 'rotate' does not exist .* choose from reflect_x, reflect_y, swap_xy"),
+        ({"x": Y, "y": Y}, {"symmetries": ["rotate"]}, "symmetry 'rotate' does not exist .* choose from reflect_x, reflect_y, reflect_nodes_x, reflect_nodes_y, swap_xy"),
         ({"x": Y, "y": Y}, {"name": "../evil"}, "name '../evil' must be"),
         ({"a b": Y, "y": Y}, {"input": "a b"}, "array name 'a b' must be letters, digits and underscores"),
     ],
@@ -163,3 +163,10 @@ def test_test_file_on_another_grid(tmp_path: Path) -> None:
     file, other = save(tmp_path / "f.npz", **arrays()), save(tmp_path / "g.npz", **arrays(shape=(7, 6)))
     with pytest.raises(DatasetError, match=r"has samples of shape \(7, 6\) and .* of \(5, 6\): give both on one grid"):
         import_arrays(file, tmp_path / "out", input="x", output="y", test=other)
+
+
+def test_symmetries_of_a_node_grid_are_kept(tmp_path):
+    rng = np.random.default_rng(4)
+    np.savez(tmp_path / "nodes.npz", x=rng.random((6, 8, 8)), y=rng.random((6, 8, 8)))
+    out = import_arrays(tmp_path / "nodes.npz", tmp_path / "out", input="x", output="y", symmetries=["reflect_nodes_x", "swap_xy"])
+    assert open_dataset(out, "train").symmetries == ("reflect_nodes_x", "swap_xy")
