@@ -140,7 +140,7 @@ NAN = np.where(np.arange(36).reshape(4, 3, 3) == 20, np.nan, 0.0)
         ({"x": Y, "y": Y}, {"valid_fraction": 1.0}, "valid_fraction = 1 must be at least 0 and below 1"),
         ({"x": Y, "y": Y}, {"valid_fraction": float("nan")}, "valid_fraction = nan must be"),
         ({"x": Y, "y": Y}, {"valid_fraction": 0.5}, "leaves none to train on"),
-        ({"x": Y, "y": Y}, {"symmetries": ["rotate"]}, "symmetry 'rotate' does not exist .* choose from reflect_x, reflect_y, reflect_nodes_x, reflect_nodes_y, swap_xy"),
+        ({"x": Y, "y": Y}, {"symmetries": ["rotate"]}, "symmetry 'rotate' does not exist .* reflect_nodes_y, swap_xy"),
         ({"x": Y, "y": Y}, {"name": "../evil"}, "name '../evil' must be"),
         ({"a b": Y, "y": Y}, {"input": "a b"}, "array name 'a b' must be letters, digits and underscores"),
     ],
