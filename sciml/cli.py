@@ -93,7 +93,7 @@ def import_(
     test: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="A second file for the test split.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; the file's own where left out.")] = None,
     valid_fraction: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of FILE.npz kept for validation.")] = 0.1,
-    symmetry: Annotated[list[str] | None, typer.Option(help="Such as reflect_x, reflect_nodes_x (samples at j/n), swap_xy (repeatable).")] = None,
+    symmetry: Annotated[list[str] | None, typer.Option(help="reflect_x, reflect_nodes_x (samples at j/n), swap_xy; repeatable.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Bring your own arrays into the store that every other verb reads."""

@@ -207,14 +207,14 @@ def test_generation_replaces_a_hostile_shard_and_nothing_outside(sound: Path, tm
 
 
 def test_damaged_bytes_never_end_in_a_traceback_or_in_wrong_values(sound: Path, tmp_path: Path) -> None:
-    """60 damaged copies in a process of their own, so that a crash or a leak of memory would be seen too."""
+    """40 damaged copies in a process of their own, so that a crash or a leak of memory would be seen too."""
     script = Path(__file__).with_name("read_damaged.py")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), str(sound), str(tmp_path), "60"]
+    command = [sys.executable, str(script), str(sound), str(tmp_path), "40"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert result.returncode == 0, result.stderr
     outcome = json.loads(result.stdout)
     assert outcome["wrong"] == 0
-    assert outcome["refused"] > 20
+    assert outcome["refused"] > 15
     assert outcome["right"] > 10  # damage where it does no harm to what was read
     assert outcome["megabytes"] < 512
