@@ -49,14 +49,14 @@ class Check:
     def passed(self) -> bool:
         if isinstance(self.expected, tuple):
             low, high = self.expected
-            return low <= self.observed <= high
-        return self.observed <= self.expected if self.relation == "<=" else self.observed >= self.expected
+            return bool(low <= self.observed <= high)
+        return bool(self.observed <= self.expected if self.relation == "<=" else self.observed >= self.expected)
 
     def to_dict(self) -> dict[str, Any]:
-        expected = list(self.expected) if isinstance(self.expected, tuple) else self.expected
+        expected = [float(bound) for bound in self.expected] if isinstance(self.expected, tuple) else float(self.expected)
         return {
             "name": self.name,
-            "observed": self.observed,
+            "observed": float(self.observed),
             "relation": self.relation,
             "expected": expected,
             "unit": self.unit,
