@@ -69,7 +69,7 @@ class GaussianRandomField(_Law):
     tau = 7 is the law of that paper's vorticity *code*, 7^3 (-Laplacian + 49)^(-2.5); the paper prints the prefactor 7^(3/2),
     which is that of the standard deviation.
 
-    alpha must exceed d/2 for the field to have a finite variance in the limit of fine grids.
+    alpha must exceed d/2 for the field to have a finite variance in the limit of fine grids; problems refuse anything else.
     """
 
     kind: Literal["gaussian_random_field"] = "gaussian_random_field"

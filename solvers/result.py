@@ -35,7 +35,8 @@ class Solution:
 
     Attributes
     ----------
-    x : the solution, in the shape of the right-hand side; the best iterate where the solve failed.
+    x : the solution, in the shape of the right-hand side; where the solve failed the last iterate (of the attempt with the
+        smallest residual, where several methods were tried).
     status : SUCCESS if and only if ``||b - A x||_2 <= max(rtol ||b||_2, atol)`` with the residual recomputed from `x`.
     iterations : iterations of the method that produced `x`; 0 for direct methods.
     residual_norms : Euclidean residual norms; the first is that of the initial guess, the last the recomputed true one.

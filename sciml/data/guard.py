@@ -21,7 +21,7 @@ from sciml.errors import DatasetError
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE: "gzip", h5py.h5z.FILTER_SHUFFLE: "shuffle", h5py.h5z.FILTER_FLETCHER32: "fletcher32"}
 _MAX_DEPTH = 8
-_MAX_OBJECTS = 10_000
+_MAX_OBJECTS = 2_000
 _MAX_RANK = 8
 #: Deflate cannot shrink by more than 1032 : 1.
 _MAX_DEFLATE_RATIO = 1032

@@ -195,8 +195,10 @@ def _sentence(error: ValidationError | RecursionError) -> str:
         return "it is nested too deeply; flatten it"
     first = error.errors()[0]
     keys = _known_keys()  # a location also names the members of unions that were tried: only keys mean something to a reader
-    *above, last = first["loc"] or ("recipe",)
+    *above, last = [part for part in first["loc"] if not isinstance(part, int)] or ["recipe"]
     place = ".".join(str(part) for part in (*(part for part in above if part in keys), last))
+    if first["type"] == "extra_forbidden" and last in keys:
+        return f"key {place!r} does not belong to this kind; remove it, or give the section anew as an inline table {{kind = ...}}"
     if first["type"] == "extra_forbidden":
         return f"unknown key {place!r}{_hint(last, keys)}; remove or correct it"
     if first["type"] == "missing":

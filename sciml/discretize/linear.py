@@ -122,6 +122,8 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     system = discretize(problem, parameters)
     A, b = system.operator, system.rhs
     x = np.asarray(system.pack(fields), np.float64).ravel()
+    scale = float(np.abs(b).max()) or 1.0  # norms of very small or large numbers would vanish or overflow
+    x, b = x / scale, b / scale
     residual = b - np.asarray(A @ x).reshape(b.shape)
     norm = float(np.linalg.norm(b)) or 1.0
     magnitude = A.abs_matvec(x) if isinstance(A, StencilOperator) else abs(A) @ np.abs(x)

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from sciml.errors import DatasetError
-from sciml.fields import Constant, Law, law_range
+from sciml.fields import Constant, GaussianRandomField, Law, law_range
 from sciml.grid import AXES, Grid
 from sciml.problems.boundary import Boundary, Kind
 from sciml.problems.jet import Jets
@@ -71,6 +71,11 @@ class Problem(BaseModel):
                 raise ValueError(f"{name} = {list(value)} does not fit dimension = {self.dimension}: give one entry an axis, or one number")
         if self.dimension == 2 and self.boundary.pair("z") != Boundary().pair("z"):
             raise ValueError("boundary names a z side, but dimension = 2: drop it, or set dimension = 3")
+        for name, law in self.laws().items():
+            field, d = getattr(law, "field", law), self.parameter_grid(name).dimension
+            if isinstance(field, GaussianRandomField) and field.alpha <= d / 2:
+                what = f"{name}: alpha = {field.alpha:g} gives a field of infinite variance in {d} dimensions"
+                raise ValueError(f"{what}: take alpha > {d / 2:g}")
         return self
 
     # ---- hooks of a concrete problem -------------------------------------------------------------------------------------------

@@ -48,7 +48,10 @@ class MultigridCG:
     def attempt(self, system: System) -> Attempt:
         if not isinstance(system.A, StencilOperator):
             raise TypeError(f"method 'multigrid_cg' needs a StencilOperator, but A is a {type(system.A).__name__}: take 'amg' or 'lu'")
-        hierarchy = MultigridHierarchy(system.A)
+        try:
+            hierarchy = MultigridHierarchy(system.A)
+        except np.linalg.LinAlgError:  # a part of the domain is cut off from every wall: the coarsest matrix is singular
+            return Attempt(system.x0, status=Status.BREAKDOWN)
         shape = hierarchy.levels[0].shape
 
         def cycle(r: Vector) -> Vector:

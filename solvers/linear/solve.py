@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from solvers.linear.cg import CG, MultigridCG
 from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Callback, Method, System
+from solvers.linear.system import Attempt, Callback, Method, System
 from solvers.result import Solution, Status
 
 METHODS: dict[str, type] = {"amg": AMG, "cg": CG, "fast_poisson": FastPoisson, "lu": LU, "multigrid_cg": MultigridCG}
@@ -54,7 +55,7 @@ def linear_solve(
 
     Raises
     ------
-    ValueError : sizes that do not fit, an unknown method, tolerances that make no sense.
+    ValueError : sizes that do not fit, an unknown method, tolerances that make no sense, complex b with a real stencil.
     TypeError : a method that needs more of A than A offers.
 
     Examples
@@ -67,21 +68,24 @@ def linear_solve(
     """
     if not (np.isfinite(rtol) and np.isfinite(atol) and rtol >= 0 and atol >= 0 and rtol + atol > 0):
         raise ValueError(f"rtol={rtol} and atol={atol} must be finite, not negative and not both zero")
+    if maxiter is not None and maxiter < 0:
+        raise ValueError(f"maxiter={maxiter} must be None or not negative")
+    chosen = None if method == "auto" else _resolve(method)
     rhs = np.asarray(b)
     system = _system(A, rhs, x0, M, maxiter, callback)
-    norm = float(np.linalg.norm(system.b))
-    if not (np.isfinite(norm) and np.isfinite(system.x0).all() and _entries_finite(system.A)):
-        info = {"relative_residual": np.nan}
-        return Solution(system.x0.reshape(rhs.shape), Status.NONFINITE_INPUT, 0, np.array([np.nan]), _named(method), info)
-    system = _with_tolerance(system, max(rtol * norm, atol))
-    chain = choose(system) if method == "auto" else (_resolve(method),)
-    tried: list[str] = []
-    for candidate in chain:
-        solution = _judge(system, candidate, norm, rhs.shape, tuple(tried))
+    if not (np.isfinite(system.b).all() and np.isfinite(system.x0).all() and _entries_finite(system.A)):
+        info = {"relative_residual": np.nan, "failed_before": ()}
+        name = chosen.name if chosen else "auto"
+        return Solution(system.x0.reshape(rhs.shape), Status.NONFINITE_INPUT, 0, np.array([np.nan]), name, info)
+    scale = _scale(system.b)
+    system = _scaled(system, scale, rtol, atol)
+    failed: list[Solution] = []
+    for candidate in (chosen,) if chosen else choose(system):
+        solution = _judge(system, candidate, tuple(f"{one.method}: {one.status.name}" for one in failed))
         if solution.status is Status.SUCCESS:
-            break
-        tried.append(f"{candidate.name}: {solution.status.name}")
-    return solution
+            return _unscaled(solution, scale, rhs.shape)
+        failed.append(solution)
+    return _unscaled(min(failed, key=_ranking), scale, rhs.shape)
 
 
 def _system(A: Any, b: np.ndarray, x0: Any, M: Any, maxiter: int | None, callback: Callback | None) -> System:
@@ -89,6 +93,8 @@ def _system(A: Any, b: np.ndarray, x0: Any, M: Any, maxiter: int | None, callbac
     if operator.shape[0] != operator.shape[1] or operator.shape[0] != b.size:
         raise ValueError(f"A has shape {operator.shape} and b has {b.size} entries; a square A of matching size is needed")
     dtype = np.result_type(operator.dtype or np.float64, b.dtype, np.float64)
+    if isinstance(operator, StencilOperator) and dtype.kind == "c":
+        raise ValueError("b is complex and A is a real StencilOperator: solve for the real and the imaginary part, or pass A.to_csr()")
     flat = np.ascontiguousarray(b, dtype=dtype).ravel()
     guess = np.zeros_like(flat) if x0 is None else np.array(x0, dtype=dtype).ravel()
     if guess.size != flat.size:
@@ -105,18 +111,32 @@ def _operator(A: Any) -> StencilOperator | sp.csr_matrix | LinearOperator:
     return aslinearoperator(A)
 
 
-def _with_tolerance(system: System, tolerance: float) -> System:
-    return System(system.A, system.b, system.x0, system.M, tolerance, system.maxiter, system.callback)
+def _scale(b: np.ndarray) -> float:
+    """1 but for right-hand sides whose squares would overflow or vanish: those are solved for b / scale."""
+    largest = float(np.abs(b).max(initial=0.0))
+    return largest if largest > 0 and not 1e-100 < largest < 1e100 else 1.0
+
+
+def _scaled(system: System, scale: float, rtol: float, atol: float) -> System:
+    b, callback = system.b / scale, system.callback
+    tolerance = max(rtol * float(np.linalg.norm(b)), atol / scale)
+    report = None if callback is None else lambda x, norm: callback(x * scale, norm * scale)
+    return System(system.A, b, system.x0 / scale, system.M, tolerance, system.maxiter, report)
+
+
+def _unscaled(solution: Solution, scale: float, shape: tuple[int, ...]) -> Solution:
+    return replace(solution, x=(solution.x * scale).reshape(shape), residual_norms=solution.residual_norms * scale)
+
+
+def _ranking(solution: Solution) -> float:
+    """Among failures the smallest residual is the most useful; NaN is none."""
+    return solution.relative_residual if np.isfinite(solution.relative_residual) else np.inf
 
 
 def _entries_finite(A: StencilOperator | sp.csr_matrix | LinearOperator) -> bool:
     if isinstance(A, StencilOperator):
         return bool(np.isfinite(A.diagonal).all())
     return bool(np.isfinite(A.data).all()) if sp.issparse(A) else True
-
-
-def _named(method: str | Method) -> str:
-    return method if isinstance(method, str) else method.name
 
 
 def _resolve(method: str | Method) -> Method:
@@ -128,9 +148,10 @@ def _resolve(method: str | Method) -> Method:
     return settings
 
 
-def _judge(system: System, method: Method, norm: float, shape: tuple[int, ...], tried: tuple[str, ...]) -> Solution:
+def _judge(system: System, method: Method, failed_before: tuple[str, ...]) -> Solution:
+    norm = float(np.linalg.norm(system.b))
     with np.errstate(all="ignore"):  # overflow in a hopeless attempt is judged by the residual below
-        attempt = method.attempt(system)
+        attempt = _incompatible(system) or method.attempt(system)
         true = float(np.linalg.norm(system.residual(attempt.x)))
     if true <= system.tolerance:
         status = Status.SUCCESS
@@ -140,5 +161,15 @@ def _judge(system: System, method: Method, norm: float, shape: tuple[int, ...], 
         status = Status.STAGNATION if np.isfinite(true) else Status.BREAKDOWN
     norms = attempt.residual_norms[:-1] if attempt.residual_norms else [float(np.linalg.norm(system.residual(system.x0)))]
     relative = true / norm if norm > 0 else (0.0 if true == 0 else np.inf)
-    info = {**attempt.info, "relative_residual": relative, "failed_before": tried}
-    return Solution(attempt.x.reshape(shape), status, attempt.iterations, np.array([*norms, true]), method.name, info)
+    info = {**attempt.info, "relative_residual": relative, "failed_before": failed_before}
+    return Solution(attempt.x, status, attempt.iterations, np.array([*norms, true]), method.name, info)
+
+
+def _incompatible(system: System) -> Attempt | None:
+    """A failure where constants are in the null space and the mean of b alone exceeds the tolerance: no x can do better."""
+    if not (isinstance(system.A, StencilOperator) and system.A.is_singular):
+        return None
+    imbalance = abs(float(system.b.mean())) * system.n**0.5
+    if imbalance <= system.tolerance:
+        return None
+    return Attempt(np.zeros_like(system.b), status=Status.STAGNATION, info={"imbalance": imbalance})

@@ -240,7 +240,12 @@ def diffusion_operator(
     grid = a.shape if shape is None else tuple(shape)
     if len(grid) != len(spacing) or len(grid) != len(sides) or not 1 <= len(grid) <= 3:
         raise ValueError(f"grid of shape {grid}, {len(spacing)} spacings and {len(sides)} pairs of sides do not fit together")
+    if not (a > 0).all():
+        raise ValueError(f"coefficient reaches {float(a.min()):g}; it must be positive everywhere")
     for axis, pair in enumerate(sides):
+        unknown = set(pair) - {"dirichlet", "neumann", "periodic"}
+        if unknown:
+            raise ValueError(f"sides[{axis}] names {sorted(unknown)[0]!r}; a side is dirichlet, neumann or periodic")
         if ("periodic" in pair) and pair != ("periodic", "periodic"):
             raise ValueError(f"sides[{axis}] is {pair}; periodic sides come in pairs")
     c = np.asarray(reaction, dtype=np.float64)

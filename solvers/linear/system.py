@@ -25,7 +25,7 @@ class System:
     Attributes
     ----------
     A : `StencilOperator`, CSR matrix or `LinearOperator`.
-    b, x0 : flat arrays of float64 or complex128.
+    b, x0 : flat arrays of float64, or complex128 where A is not a stencil.
     M : approximate inverse of A to precondition with, or None.
     tolerance : absolute bound on the Euclidean norm of the residual.
     maxiter : iteration limit, or None for the method's own.
@@ -45,8 +45,6 @@ class System:
         return int(self.b.size)
 
     def matvec(self, x: Vector) -> Vector:
-        if isinstance(self.A, StencilOperator) and np.iscomplexobj(x):
-            return self.A.matvec(x.real) + 1j * self.A.matvec(x.imag)
         return np.asarray(self.A @ x)
 
     def residual(self, x: Vector) -> Vector:

@@ -74,6 +74,9 @@ def assert_constant(ratio, pairs):
     assert 0.85 < ratio < 1.65
 
 
+CONSTANTS = {"dd": 2.62, "nn": 7.85, "dn": 10.26, "nd": 10.14, "pp": 2.62}  # of this scheme; walls with a given flux cost most
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda p: p[0][0] + p[1][0])
 def test_variable_coefficient_is_second_order(pair):
     """-(a u')' = f in 1-D layers of a 2-D grid, a and u smooth, with non-zero data; solved by multigrid CG."""
@@ -94,5 +97,5 @@ def test_variable_coefficient_is_second_order(pair):
         return np.sqrt(np.mean((linear_solve(operator, rhs, "multigrid_cg", rtol=1e-11).raise_for_status().x - u(x)) ** 2))
 
     errors = [error(n) for n in (32, 64, 128, 256)]
-    np.testing.assert_allclose(slopes(errors)[-2:], 2.0, atol=0.15)
-    assert errors[-1] * 256**2 < 30
+    np.testing.assert_allclose(slopes(errors)[-2:], 2.0, atol=0.01)
+    assert errors[-1] * 256**2 == pytest.approx(CONSTANTS[name((pair,))], rel=0.01)

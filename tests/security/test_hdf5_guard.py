@@ -43,7 +43,7 @@ def nested(file: h5py.File) -> None:
 
 
 def crowded(file: h5py.File) -> None:
-    for number in range(10_100):
+    for number in range(2_100):
         file.create_group(str(number))
 
 

@@ -140,7 +140,36 @@ class TestHonesty:
     def test_unbalanced_neumann_problem(self):
         A = jump_operator((8, 8), (NN, NN))
         for method in ("lu", "multigrid_cg", "cg", "amg", "auto"):
-            assert linear_solve(A, np.ones((8, 8)), method).status is not Status.SUCCESS
+            solution = linear_solve(A, np.ones((8, 8)), method)
+            assert solution.status is Status.STAGNATION
+            assert solution.info["imbalance"] == pytest.approx(8.0)  # norm of the part of b that no solution can produce
+            assert solution.relative_residual <= 1.0
+
+    @pytest.mark.parametrize("magnitude", [1e-300, 1e-200, 1e200, 1e300])
+    @pytest.mark.parametrize("method", ["auto", "lu", "cg", "amg"])
+    def test_right_hand_sides_whose_squares_vanish_or_overflow(self, magnitude, method):
+        A = jump_operator((8, 8), (DD, DD))
+        b = RNG.random((8, 8))
+        seen = []
+        solution = linear_solve(A, magnitude * b, method, callback=lambda x, norm: seen.append(norm))
+        assert solution.status is Status.SUCCESS
+        np.testing.assert_allclose(solution.x / magnitude, linear_solve(A, b, "lu").x, rtol=1e-6)
+        assert 0 < solution.relative_residual <= 1e-8
+        assert all(norm < 100 * magnitude for norm in seen)
+
+    def test_a_domain_cut_off_from_every_wall(self):
+        A = jump_operator((12, 12), (DD, DD))
+        faces = [face.copy() for face in A.faces]
+        faces[0][4], faces[0][8], faces[1][4:8, 4], faces[1][4:8, 8] = 0, 0, 0, 0
+        cut = type(A)(tuple(faces), A.reaction, A.periodic)
+        solution = linear_solve(cut, np.ones((12, 12)))
+        assert solution.status is not Status.SUCCESS
+
+    def test_the_best_of_several_failures_is_returned(self):
+        A = jump_operator((40, 40), (DD, DD), contrast=1e6)
+        solution = linear_solve(A, np.ones((40, 40)), rtol=1e-18)
+        assert solution.status is Status.STAGNATION
+        assert solution.relative_residual < 1e-8
 
     def test_iteration_limit(self):
         A = jump_operator((32, 32), (DD, DD))
@@ -195,8 +224,12 @@ class TestBadArguments:
             (lambda A, b: linear_solve(A, b, x0=[1.0]), "x0 has 1 entries"),
             (lambda A, b: MultigridCG(sweeps=0), "at least 1"),
             (lambda A, b: AMG(kind="rs"), "must be 'ruge_stuben'"),
-            (lambda A, b: diffusion_operator(-1.0, shape=(4, 4), spacing=(1, 1), sides=(DD, DD)), "negative"),
+            (lambda A, b: diffusion_operator(-1.0, shape=(4, 4), spacing=(1, 1), sides=(DD, DD)), "reaches -1; it must be positive"),
             (lambda A, b: diffusion_operator(1.0, shape=(4, 4), spacing=(1, 1), sides=(("periodic", "neumann"), DD)), "come in pairs"),
+            (lambda A, b: diffusion_operator(1.0, shape=(4, 4), spacing=(1, 1), sides=(("wall", "neumann"), DD)), "names 'wall'"),
+            (lambda A, b: linear_solve(A, b * np.nan, "magic"), "not known"),
+            (lambda A, b: linear_solve(A, b, maxiter=-1), "maxiter=-1"),
+            (lambda A, b: linear_solve(A, b * 1j), "real and the imaginary part"),
         ],
     )
     def test_value_errors_name_the_value(self, call, message):

@@ -212,3 +212,14 @@ def test_parameters_of_one_sample_have_streams_of_their_own():
     correlations = [np.corrcoef(a, b)[0, 1] for a, b in pairs]
     assert abs(np.mean(correlations)) < 0.3
     assert max(abs(np.array(correlations))) < 0.999
+
+
+@pytest.mark.parametrize("source", [1e-300, 1e250])
+def test_residuals_of_very_small_and_large_sources_are_not_lost(source):
+    problem = Darcy(resolution=8, source=Constant(value=source))
+    parameters = problem.sample(seed_words(0, 0, 0))
+    fields = solve(problem, parameters)
+    assert fields["pressure"].max() > 1e-4 * source
+    assert 0 < discrete_residual(problem, parameters, fields).relative < 1e-10
+    nothing = {"pressure": np.zeros((8, 8))}
+    assert discrete_residual(problem, parameters, nothing).relative == pytest.approx(1.0)

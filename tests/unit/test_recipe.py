@@ -41,7 +41,7 @@ def test_overrides_are_validated_and_change_the_identity():
     [
         ("problem.resoluton=64", "unknown key 'problem.resoluton', did you mean 'resolution'"),
         ("problem.permeability.field.tua=3", "unknown key 'problem.permeability.field.tua', did you mean 'tau'"),
-        ("problem.resolution=1", "problem.resolution.0 = 1: .*greater than or equal to 2"),
+        ("problem.resolution=1", "problem.resolution = 1: .*greater than or equal to 2"),
         ("problem.resolution=[8,8,8]", "does not fit dimension = 2"),
         ("problem.permeability.low=nan", "permeability.low = nan: .*finite"),
         ("problem.permeability.high=inf", "finite"),
@@ -52,6 +52,8 @@ def test_overrides_are_validated_and_change_the_identity():
         ("solver.rtol=0.5", "solver.rtol = 0.5"),
         ("data.valid=0.95", "leaves nothing to train on"),
         ("data.seed=-1", "data.seed = -1"),
+        ("problem.permeability.kind=uniform", "key 'problem.permeability.field' does not belong to this kind; remove it"),
+        ("problem.permeability.field.alpha=1", "alpha = 1 gives a field of infinite variance in 2 dimensions: take alpha > 1"),
         ("resolution", "must read section.key=value"),
         ("name.x=1", "'name' is a plain value"),
     ],
