@@ -9,6 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import PurePath
 from typing import Any, Literal
 
 Relation = Literal["<=", ">=", "in"]
@@ -92,7 +93,12 @@ class CheckReport:
 
     def to_json(self) -> str:
         """Strict JSON: figures that are not finite become null, since JSON has no word for them."""
-        return json.dumps(_finite(self.to_dict()), indent=2, allow_nan=False)
+        return strict_json(self.to_dict())
+
+
+def strict_json(value: Any) -> str:
+    """`value` as indented JSON that any reader takes: NaN and infinity become null, keys and paths text, tuples lists."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -102,7 +108,7 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def environment() -> dict[str, Any]:

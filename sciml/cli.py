@@ -189,13 +189,8 @@ def report(
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw the median sample into a file of its own.")] = None,
 ) -> None:
     """Write one self-contained HTML page about an evaluated run, and the same as JSON."""
-    from sciml.report import save_picture, write_report
+    from sciml.report import write_report
 
-    typer.echo(str(write_report(run, out)))
+    typer.echo(str(write_report(run, out, picture=picture)))
     if picture is not None:
-        typer.echo(str(save_picture(run, picture)))
-
-
-def main() -> None:
-    """Entry point of the command `sciml`."""
-    app(prog_name="sciml")
+        typer.echo(str(picture))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import json
 import os
 import shlex
 import signal
@@ -39,6 +38,7 @@ R = TypeVar("R")
 
 _REMEDIES = {
     errno.ENOSPC: "free some space there, then run the same command again",
+    errno.EFBIG: "a file of this size is beyond what this disk or its limits (`ulimit -f`) allow, so choose another place or raise them",
     errno.EDQUOT: "free some of your quota, then run the same command again",
     errno.EACCES: "choose a place that you may read and write",
     errno.EPERM: "choose a place that you may read and write",
@@ -103,6 +103,9 @@ def _end_with_sentence(error: Exception) -> None:
         _end(str(error), BAD_INPUT)
     if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):  # a closed pipe (`| head`) is typer's business
         _end(_file_error(error), BAD_INPUT)
+    if isinstance(error, MemoryError):
+        what = f" ({error})" if str(error) else ""
+        _end(f"this needs more memory than there is{what}: choose a smaller resolution, or fewer samples or workers at a time", BAD_INPUT)
     solvers = sys.modules.get("solvers")  # a SolverError can only come from a package that is loaded
     if solvers is not None and isinstance(error, solvers.SolverError):
         _end(str(error), FAILED)
@@ -131,9 +134,10 @@ def say(line: str) -> None:
 
 def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
     """Write figures to stdout, as one JSON object or as indented ``name: value`` lines."""
-    if as_json:  # strict JSON has no word for NaN and infinity: they become null
-        strict = json.loads(json.dumps(dict(figures), default=str), parse_constant=lambda _: None)
-        typer.echo(json.dumps(strict, indent=2, allow_nan=False))
+    if as_json:
+        from sciml.checks import strict_json
+
+        typer.echo(strict_json(figures))
     else:
         typer.echo("\n".join(_outline(figures)))
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
 
 from sciml.checks import CheckReport
-from sciml.errors import InputError
 from sciml.report.terminal import print_checks
+from sciml.report.twin import page_path
+from sciml.terminal import INTERRUPTED, say, verb
 from validation import benchmarks, cases
 from validation.discovery import Entry, entries
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=sys.modules["validation"].__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=sys.modules["validation"].__doc__)
 run_app = typer.Typer(no_args_is_help=True, help="Run one case against the answer that is known.")
 bench_app = typer.Typer(no_args_is_help=True, help="Run one benchmark beside its peer.")
 app.add_typer(run_app, name="run")
 app.add_typer(bench_app, name="bench")
 
+P = ParamSpec("P")
 CASES = entries(cases)
 BENCHMARKS = entries(benchmarks)
 
@@ -31,6 +34,20 @@ BENCHMARKS = entries(benchmarks)
 @app.callback()
 def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+
+
+def _verb(function: Callable[P, None]) -> Callable[P, None]:
+    """`sciml.terminal.verb`, but that nothing is kept of an interrupted case."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except KeyboardInterrupt:
+            say("interrupted: nothing is kept, run the same command again")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return verb(run)
 
 
 @app.command("list")
@@ -43,10 +60,12 @@ def list_entries() -> None:
 
 
 @app.command()
+@_verb
 def report(out: Annotated[Path, typer.Option(help="The HTML page to write; its JSON twin lies beside it.")]) -> None:
     """Run every case and write one page with all their checks."""
     from validation.report import write_report  # matplotlib-free, but only this verb needs it
 
+    page_path(out).parent.mkdir(parents=True, exist_ok=True)  # a place that cannot be written is found before the cases take minutes
     reports = []
     for case in CASES:
         logging.getLogger(__name__).info("%s ...", case.name)
@@ -59,13 +78,9 @@ def report(out: Annotated[Path, typer.Option(help="The HTML page to write; its J
 def _command(entry: Entry) -> Callable[..., None]:
     """The keyword arguments of `entry.run` as command-line options, and ``--json``."""
 
+    @_verb
     def command(*, as_json: bool, **options: Any) -> None:
-        try:
-            result = entry.run(**options)
-        except InputError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(3) from error
-        _emit(result, as_json)
+        _emit(entry.run(**options), as_json)
 
     signature = inspect.signature(entry.run, eval_str=True)
     json_option = inspect.Parameter(

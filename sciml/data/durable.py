@@ -6,6 +6,7 @@ the power.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -21,10 +22,29 @@ def replace_durably(aside: Path, path: Path) -> None:
 
 
 def write_text_durably(path: Path, text: str) -> None:
-    """Write `text` to `path` such that a reader sees either the old content or the new one, never a part."""
+    """`write_bytes_durably` of `text` as UTF-8."""
+    write_bytes_durably(path, text.encode())
+
+
+def write_bytes_durably(path: Path, content: bytes) -> None:
+    """Write `content` to `path` such that a reader sees either the old content or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the error names `path`, and nothing is left beside it.
+    """
     aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    replace_durably(aside, path)
+    try:
+        aside.write_bytes(content)
+        replace_durably(aside, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # the first failure is the one to report
+            aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = os.fspath(path)  # a write that fails names no file, a rename names two
+            error.filename2 = None
+        raise
 
 
 def sha256_of_file(path: Path) -> str:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import sciml
 from sciml.checks import environment
 from sciml.data.manifest import SPLITS, Manifest
@@ -28,6 +30,7 @@ from sciml.data.statistics import FILE_NAME as STATISTICS
 from sciml.data.statistics import write_statistics
 from sciml.data.store import Store
 from sciml.data.writer import ShardWriter
+from sciml.discretize import discretize
 from sciml.errors import RecipeError
 from sciml.problems import seed_words
 
@@ -87,7 +90,8 @@ def generate(
     RecipeError
         No samples or workers were asked for, or the recipe has no random parameter, so that all its samples would be equal.
     DatasetError
-        `out` holds something else, is being written by another process, or cannot be written.
+        `out` holds something else, is being written by another process, or cannot be written; or the problem has no solution for
+        its first parameters.
     SolverError
         A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is.
     """
@@ -95,8 +99,9 @@ def generate(
     if workers < 1:
         raise RecipeError(f"workers = {workers} leaves nobody to solve: give at least 1")
     recipe = _with_seed(recipe, seed)
-    first = recipe.problem.sample(seed_words(recipe.data.seed, 0, 0), recipe.data.dtype)
+    first = _draw_first(recipe)
     manifest = _describe(recipe, first, recipe.data.samples if samples is None else samples)
+    discretize(recipe.problem, first)  # a problem that cannot be solved is refused before anything is on disk
     chunk, window = 1, 1  # in this process, nothing that is solved waits to be stored
     if workers > 1:
         chunk, window = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, first))), 2 * workers
@@ -144,6 +149,11 @@ def _solved(store: Store, pool: Executor, recipe: Recipe, chunk: int, window: in
 def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Solved]]) -> Iterator[tuple[ShardWriter, int, Solved]]:
     for position, solved in zip(positions, future.result(), strict=True):
         yield writer, position, solved
+
+
+def _draw_first(recipe: Recipe) -> Sample:
+    drawn = recipe.problem.sample(seed_words(recipe.data.seed, 0, 0), recipe.data.dtype)
+    return {name: np.asarray(value, recipe.data.dtype) for name, value in drawn.items()}
 
 
 def _with_seed(recipe: Recipe, seed: int | None) -> Recipe:

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -36,6 +35,9 @@ def executor(workers: int) -> Iterator[Executor]:
     lifeline, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(lifeline,))
     try:
+        with _signals_held_back():
+            for _ in range(workers):  # each task that finds no idle worker starts one
+                pool.submit(_nothing)
         yield pool
         pool.shutdown()
     except BrokenProcessPool:
@@ -51,16 +53,10 @@ def executor(workers: int) -> Iterator[Executor]:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Run every numerical library with one thread: sums over threads round differently, and the processes share the cores."""
-    numba = sys.modules.get("numba")
-    threads = numba.get_num_threads() if numba else 1
+    # Numba is left alone: none of its kernels here is parallel, and asking for its thread count alone starts its threading layer,
+    # which changes the OpenMP settings of the process for everybody, torch included.
     with _libraries().limit(limits=1):
-        if numba:
-            numba.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if numba:
-                numba.set_num_threads(threads)
+        yield
 
 
 class _ThisProcess(Executor):
@@ -70,6 +66,23 @@ class _ThisProcess(Executor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Block SIGINT and SIGTERM in this thread; processes started meanwhile never see them, not even before `_start_worker` runs."""
+    if not hasattr(signal, "pthread_sigmask"):  # not POSIX
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _nothing() -> None:
+    """The task that makes a pool start its processes."""
 
 
 _stopping = threading.Event()

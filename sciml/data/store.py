@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ class Store:
         self._notes = notes
         self._open: list[ShardWriter] = []
         _refuse_foreign(root)
+        self._new_folder = not root.exists()
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(root / _LOCK, timeout=0)
@@ -55,19 +58,32 @@ class Store:
             raise DatasetError(f"{root} cannot be written ({error.strerror}): choose another folder") from None
 
     def __enter__(self) -> Store:
+        self._new = not (self.root / FILE_NAME).exists()
         try:
-            if (self.root / FILE_NAME).exists():
+            if not self._new:
                 self._continue(read_manifest(self.root))
             self._write_manifest()
-        except BaseException:
-            self._lock.release()
+        except BaseException as error:
+            self.__exit__(type(error))
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        stored = self.done
         for writer in self._open:
             writer.close()
+        if kind is not None and self._new and not stored:
+            self._vanish()
         self._lock.release()
+
+    def _vanish(self) -> None:
+        """Take back what this call made before it failed without a single sample, so that another recipe may have the folder."""
+        shutil.rmtree(self.root / "data", ignore_errors=True)
+        for name in (FILE_NAME, *_OURS):
+            (self.root / name).unlink(missing_ok=True)
+        if self._new_folder:
+            with contextlib.suppress(OSError):  # somebody else put a file there meanwhile: the folder is theirs now
+                self.root.rmdir()
 
     def unfinished(self) -> Iterator[ShardWriter]:
         """A writer for every shard that still needs samples, split by split; shards found full are entered in the manifest."""

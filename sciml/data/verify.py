@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sciml.data.recipe import Recipe
 
 _SHOWN = 20
+#: What another version of NumPy may change in a draw, over the field's largest value.
+_ULPS = {"float32": 1e-5, "float64": 1e-12}
 
 
 @dataclass
@@ -58,7 +60,7 @@ def verify(path: str | os.PathLike[str]) -> CheckReport:
     Raises
     ------
     DatasetError
-        The folder has no readable manifest; damaged shards are reported as failed checks instead.
+        The folder has no readable manifest, or one that contradicts its own recipe; damaged shards are reported as failed checks instead.
     """
     began = time.perf_counter()
     root = Path(path)
@@ -84,7 +86,21 @@ def _recipe(manifest: Manifest) -> Recipe | None:
         return None
     from sciml.data.recipe import Recipe  # imported arrays need neither the problems nor the solvers
 
-    return Recipe.from_canonical_json(manifest.recipe_json)
+    recipe = Recipe.from_canonical_json(manifest.recipe_json)
+    problem = recipe.problem
+    said = {
+        "inputs": ({*manifest.inputs, *manifest.scalars}, set(problem.inputs)),
+        "outputs": (manifest.outputs, problem.outputs),
+        "axes": (manifest.axes, problem.grid.axes),
+        "shape": (manifest.shape, problem.grid.shape),
+        "extent": (manifest.extent, problem.grid.extent),
+        "dtype": (manifest.dtype, recipe.data.dtype),
+        "seed": (manifest.seed, recipe.data.seed),
+    }
+    for what, (here, there) in said.items():
+        if here != there:
+            raise DatasetError(f"the manifest of {manifest.name!r} has {what} {here} and its recipe {there}: generate the dataset again")
+    return recipe
 
 
 def _sound_shards(root: Path, manifest: Manifest, found: _Findings) -> Iterator[ShardReader]:
@@ -123,7 +139,8 @@ def _look_at(reader: ShardReader, position: int, recipe: Recipe | None, found: _
         return
     _look_for_twin(manifest, sample, where, split, found)
     if recipe is not None:
-        _recompute(recipe, split, sample, certificate, where, found)
+        _redraw(recipe, split, reader.layout.start + position, sample, certificate, where, found)
+        _recompute(recipe, sample, certificate, where, found)
 
 
 def _look_for_twin(manifest: Manifest, sample: Sample, where: str, split: str, found: _Findings) -> None:
@@ -136,13 +153,23 @@ def _look_for_twin(manifest: Manifest, sample: Sample, where: str, split: str, f
         found.add(kind, f"{where} has the same inputs as {twin}")
 
 
-def _recompute(recipe: Recipe, split: Split, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
+def _redraw(recipe: Recipe, split: Split, number: int, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
+    """Compare the certificate with the sample's place in its split, and the parameters with what the seed words of that place give."""
     from sciml.data.recipe import STREAMS
-    from sciml.discretize import discrete_residual
     from sciml.problems import seed_words
 
-    if certificate.seed_words != seed_words(recipe.data.seed, STREAMS[split], certificate.index):
-        found.add("seeds", f"{where} names seed words that its number does not have")
+    words = seed_words(recipe.data.seed, STREAMS[split], number)
+    if (certificate.index, certificate.seed_words) != (number, words):
+        found.add("seeds", f"{where} is certified as sample {certificate.index}, or with seed words that its number does not have")
+    for name, drawn in recipe.problem.sample(words, recipe.data.dtype).items():
+        if not np.abs(sample[name] - drawn).max() <= _ULPS[recipe.data.dtype] * np.abs(drawn).max():
+            found.add("parameters", f"{where} has another {name!r} than its seed words give")
+            return
+
+
+def _recompute(recipe: Recipe, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
+    from sciml.discretize import discrete_residual
+
     parameters = {name: sample[name] for name in recipe.problem.inputs}
     try:
         recipe.problem.check(parameters)
@@ -159,7 +186,8 @@ def _recompute(recipe: Recipe, split: Split, sample: Sample, certificate: Certif
 
 
 def _checks(manifest: Manifest, recipe: Recipe | None, found: _Findings) -> list[Check]:
-    missing = sum(manifest.splits.values()) - sum(found.samples.values())
+    # Per split, and a surplus counts too: one split must not make up for what another lacks.
+    missing = sum(abs(manifest.splits.get(split, 0) - found.samples[split]) for split in SPLITS)
     counted = {
         "samples missing": missing,
         "shards that do not follow the layout": found.counts["layout"],
@@ -174,6 +202,8 @@ def _checks(manifest: Manifest, recipe: Recipe | None, found: _Findings) -> list
         return checks
     checks.append(Check("samples out of range", found.counts["range"], "<=", 0, status="exact"))
     checks.append(Check("samples with other seed words", found.counts["seeds"], "<=", 0, status="exact"))
+    drawn = "samples with other parameters than their seed words give"
+    checks.append(Check(drawn, found.counts["parameters"], "<=", 0, status="exact"))
     gate = "rtol of the recipe"
     checks.append(Check("largest stored relative residual", _largest(found.stored), "<=", recipe.solver.rtol, reference=gate))
     rounded = f"{gate} + rounding of the fields to float32" if recipe.data.dtype == "float32" else gate

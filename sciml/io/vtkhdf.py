@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sciml.data.durable import replace_durably
+from sciml.data.durable import write_bytes_durably
 from sciml.data.loader import Dataset, open_dataset
 from sciml.errors import DatasetError
 
@@ -42,16 +42,21 @@ def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, 
     if len(dataset.shape) not in (2, 3):
         raise DatasetError(f"{path} has a grid of {len(dataset.shape)} axes: only planes and boxes can be exported")
     out = Path(out)
-    aside = out.with_name(out.name + ".part")
+    content = _image(dataset, dataset[sample])
     try:
-        with h5py.File(aside, "w") as file:
-            _write(file.create_group("VTKHDF"), dataset, dataset[sample])
-        replace_durably(aside, out)
+        write_bytes_durably(out, content)
     except OSError as error:
-        raise DatasetError(f"{out} cannot be written ({' '.join(str(error).split())}): choose another place") from None
-    finally:
-        aside.unlink(missing_ok=True)
+        raise DatasetError(f"{out} cannot be written ({error.strerror}): free space there or choose another place") from None
     return out
+
+
+def _image(dataset: Dataset, sample: Mapping[str, np.ndarray]) -> bytes:
+    """The file's bytes, made in memory: HDF5 ends the process where a disk fills up under it."""
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        _write(file.create_group("VTKHDF"), dataset, sample)
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    return content
 
 
 def _write(root: h5py.Group, dataset: Dataset, sample: Mapping[str, np.ndarray]) -> None:

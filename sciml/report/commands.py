@@ -15,13 +15,16 @@ from sciml.report.record import RunRecord
 #: Settings of a run that `sciml train` takes as options, in the order of its help.
 _OPTIONS = ("model", "hidden_channels", "modes", "layers", "epochs", "batch_size", "learning_rate", "weight_decay", "loss", "seed")
 
+#: Settings that `sciml train` has no option for, with their defaults: a run with another value takes a call of the library.
+PYTHON_ONLY = {"schedule": "onecycle", "rank": 0.1, "coordinates": True}
+
 
 def reproduce(record: RunRecord) -> list[str]:
     """Shell commands from nothing to this report; a comment stands where a command cannot be told."""
     data = Path(record.config["data"].get("path") or "data").name
     run = record.path.resolve().name
-    elsewhere = [f"{_evaluate(run, report)} --resolution {report['details']['data']['shape'][0]}" for report in record.elsewhere.values()]
-    evaluations = [_evaluate(run, record.evaluation), *elsewhere]
+    reports = ([record.evaluation] if record.evaluation else []) + list(record.elsewhere.values())
+    evaluations = [_evaluate(run, report["details"]["request"]) for report in reports] or [f"sciml evaluate {_q(run)}"]
     return [*_data(record, data), _train(record, data, run), *evaluations, f"sciml report {_q(run)} --out report.html"]
 
 
@@ -51,14 +54,21 @@ def _import(data: Mapping[str, Any], folder: str) -> str:
 
 def _train(record: RunRecord, data: str, run: str) -> str:
     settings = record.config["settings"]
-    flags = [f"--{name.replace('_', '-')} {settings[name]}" for name in _OPTIONS if name in settings]
+    if any(settings.get(name, value) != value for name, value in PYTHON_ONLY.items()):
+        chosen = {name: value for name, value in settings.items() if name != "device"}
+        call = f"train({data!r}, {run!r}, TrainSettings(**{chosen!r}))"
+        return f"python -c {_q(f'from sciml.training import TrainSettings, train; {call}')}"
+    flags = [f"--{name.replace('_', '-')} {_q(str(settings[name]))}" for name in _OPTIONS if name in settings]
     flags.append("--augment" if settings.get("augment") else "--no-augment")
     return f"sciml train {_q(data)} {' '.join(flags)} --out {_q(run)}"
 
 
-def _evaluate(run: str, report: Mapping[str, Any] | None) -> str:
-    gates = [check["expected"] for check in report["checks"] if check["relation"] == "<="] if report else []
-    return f"sciml evaluate {_q(run)}" + (f" --gate {gates[0]}" if gates else "")
+def _evaluate(run: str, request: Mapping[str, Any]) -> str:
+    """The command of one evaluation; what was left to its default is left out, but for the gate."""
+    data = f" {_q(request['data'])}" if request.get("data") is not None else ""
+    split = f" --split {_q(request['split'])}" if request["split"] != "test" else ""
+    counts = "".join(f" --{name} {request[name]}" for name in ("resolution", "samples") if request.get(name) is not None)
+    return f"sciml evaluate {_q(run)}{data}{split}{counts} --gate {request['gate']}"
 
 
 def _overrides(recipe: Recipe) -> list[str] | None:

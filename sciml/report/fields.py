@@ -162,9 +162,11 @@ def sample_figure(sample: Sample, units: Mapping[str, str]) -> Figure:
 def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> Path:
     """Write one PNG of an evaluated run: input | truth | prediction | difference of its best, median or worst sample.
 
-    Raises CheckpointError where the run has not been evaluated or keeps no sample of that rank.
+    The file is written aside and renamed; missing folders are made. Raises CheckpointError where the run has not been evaluated or
+    keeps no sample of that rank, and InputError where `out` is a folder.
     """
-    from sciml.errors import CheckpointError
+    from sciml.data.durable import write_bytes_durably
+    from sciml.errors import CheckpointError, InputError
     from sciml.report.record import read_record
 
     record = read_record(run)
@@ -172,5 +174,10 @@ def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> P
     if not chosen:
         raise CheckpointError(f"{run} holds no {rank} sample to draw: run `sciml evaluate {run}` first, or choose best, median or worst")
     path = Path(out)
-    sample_figure(chosen[0], record.units).savefig(path, dpi=110, format="png")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder and cannot be the picture: give a file that ends in .png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = io.BytesIO()
+    sample_figure(chosen[0], record.units).savefig(picture, dpi=110, format="png")
+    write_bytes_durably(path, picture.getvalue())
     return path

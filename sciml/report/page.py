@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from sciml.report.commands import reproduce
+from sciml.report.fields import save_picture
 from sciml.report.markup import Markup, badge, element, page
 from sciml.report.notation import duration, figure, percent
 from sciml.report.record import RunRecord, read_record
 from sciml.report.results import NOT_EVALUATED, accuracy_section, checks_section, samples_section, speed_section, training_section
 from sciml.report.sections import data_section, environment_section, problem_section
-from sciml.report.twin import write_page
+from sciml.report.twin import page_path, write_page
 
 
-def write_report(run: Path | str, out: Path | str) -> Path:
+def write_report(run: Path | str, out: Path | str, *, picture: Path | str | None = None) -> Path:
     """Write the report of a run.
 
     Parameters
     ----------
     run : folder made by `sciml train`; what `sciml evaluate` left there is shown, what it has not made yet is named as missing.
     out : the HTML page to write; the JSON twin takes its name with the suffix ``.json``.
+    picture : also draw the median sample into this PNG file, before the page is written, so that a page is never left without it.
 
     Returns
     -------
@@ -29,11 +31,14 @@ def write_report(run: Path | str, out: Path | str) -> Path:
 
     Raises
     ------
-    CheckpointError : the folder holds no run, or a damaged one.
-    InputError : `out` is a folder or ends in ``.json``.
+    CheckpointError : the folder holds no run, or a damaged one; or there is no sample to draw.
+    InputError : `out` is a folder or ends in ``.json``, or `picture` is a folder.
     """
-    record = read_record(run)
-    return write_page(out, render(record), summary(record))
+    record, path = read_record(run), page_path(out)
+    document, twin = render(record), summary(record)
+    if picture is not None:
+        save_picture(run, picture)
+    return write_page(path, document, twin)
 
 
 def render(record: RunRecord) -> str:
@@ -65,7 +70,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "data_note": record.data_note,
         "training": list(record.rows),
         "evaluation": record.evaluation,
-        "evaluations_on_other_grids": dict(record.elsewhere),
+        "other_evaluations": dict(record.elsewhere),
         "samples": [{"rank": sample.rank, "index": sample.index, "relative_l2": sample.error} for sample in record.samples],
         "commands": reproduce(record),
     }

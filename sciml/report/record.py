@@ -15,6 +15,7 @@ import numpy as np
 from sciml.checks import Check
 from sciml.data.info import describe
 from sciml.data.manifest import read_manifest
+from sciml.data.npz import read_npz
 from sciml.data.recipe import Recipe
 from sciml.errors import CheckpointError, DatasetError, RecipeError
 from sciml.report.fields import Sample
@@ -33,8 +34,8 @@ class RunRecord:
     path : the run folder.
     config : ``config.json``.
     rows : ``metrics.jsonl``, one mapping an epoch.
-    evaluation : ``evaluation.json``; None before `sciml evaluate`.
-    elsewhere : ``evaluation-<shape>.json``, evaluations on other grids than the training one, by shape.
+    evaluation : ``evaluation.json``, on the whole test split; None before `sciml evaluate`.
+    elsewhere : ``evaluation-<what>.json``, evaluations on other grids, splits, data or fewer samples, by what they are.
     samples : best, median and worst prediction; empty before `sciml evaluate`.
     data : what `sciml.data.info.describe` says of the dataset; None where it cannot be read.
     data_note : why not; empty otherwise.
@@ -160,10 +161,11 @@ def _samples(file: Path) -> tuple[Sample, ...]:
     if not file.is_file():
         return ()
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with zipfile.ZipFile(file) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+        arrays = read_npz(file, names)
         return tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:  # DatasetError is a ValueError
         raise _damaged(file, str(error) or type(error).__name__) from None
 
 

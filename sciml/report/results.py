@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,19 @@ def accuracy_section(record: RunRecord) -> Markup:
     residual = details.get("residual")
     if residual:
         rows.append(_error_row("residual in the equation, H⁻¹ norm", residual["relative_dual"]))
-    rows += [
-        _error_row(f"relative L2 on {grid_text(report['details']['data']['shape'])} cells", report["details"]["relative_l2"])
-        for report in record.elsewhere.values()
-    ]
+    rows += [_error_row(_elsewhere(report["details"]), report["details"]["relative_l2"]) for report in record.elsewhere.values()]
     summary = table(headings, rows, numeric=(1, 2, 3, 4))
     return section("Accuracy", element("p", intro), element("div", chart, summary, class_="columns"), identifier="accuracy")
+
+
+def _elsewhere(details: Mapping[str, Any]) -> str:
+    """Which samples an evaluation beside the run's own was made on."""
+    request = details["request"]
+    parts = [f"relative L2 on {grid_text(details['data']['shape'])} cells"]
+    parts += [f"{request['split']} split"] if request["split"] != "test" else []
+    parts += [f"first {figure(request['samples'])} samples"] if request.get("samples") is not None else []
+    parts += [f"dataset {Path(request['data']).name}"] if request.get("data") is not None else []
+    return ", ".join(parts)
 
 
 def _error_row(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:

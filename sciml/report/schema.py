@@ -46,6 +46,7 @@ SPEED = {
     "same_accuracy?": TIMING,
     "speedup_same_accuracy_batched?": NUMBER,
 }
+REQUEST = {"data?": TEXT, "split": TEXT, "resolution?": COUNT, "samples?": COUNT, "gate": (int, float)}
 CHECK = {"name": TEXT, "observed": NUMBER, "relation": TEXT, "unit": TEXT, "reference": TEXT, "status": TEXT}
 EVALUATION = {
     "checks": [CHECK],
@@ -54,6 +55,7 @@ EVALUATION = {
     "details": {
         "epoch": COUNT,
         "data": {"split": TEXT, "shape": [COUNT]},
+        "request": REQUEST,
         "relative_l2": SUMMARY,
         "relative_h1": SUMMARY,
         "residual?": {"relative_dual": SUMMARY},

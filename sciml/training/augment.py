@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sciml.data.manifest import side_axis
 from sciml.errors import DatasetError
+from sciml.grid import AXES
 
-_AXES = "xyz"
 _REFLECT = re.compile(r"reflect_(nodes_)?([xyz])")
 _SWAP = re.compile(r"swap_([xyz])([xyz])")
 
@@ -88,10 +89,10 @@ def group(generators: Sequence[str], shape: Sequence[int], inputs: Sequence[str]
 def _generator(name: str, shape: Sequence[int], nodes: bool) -> Symmetry:
     dimension = len(shape)
     axes, mirrored = list(range(dimension)), [False] * dimension
-    named = [_AXES.index(letter) for letter in name.rpartition("_")[2] if letter in _AXES]
+    named = [k for letter in name.rpartition("_")[2] for k, axis in enumerate(AXES) if axis == letter]
     if not (_REFLECT.fullmatch(name) or _SWAP.fullmatch(name)) or max(named) >= dimension:
         known = "reflect_<axis>, reflect_nodes_<axis> or swap_<axis><axis>"
-        raise DatasetError(f"symmetry {name!r} is not one of a {dimension}-D grid; use {known} with axes of {_AXES[:dimension]}")
+        raise DatasetError(f"symmetry {name!r} is not one of a {dimension}-D grid; use {known} with axes of {''.join(AXES[:dimension])}")
     if _REFLECT.fullmatch(name):
         mirrored[named[0]] = True
     else:
@@ -104,7 +105,8 @@ def _check_fit(name: str, element: Symmetry, shape: Sequence[int], inputs: Seque
     if [shape[axis] for axis in element.axes] != list(shape):
         raise DatasetError(f"symmetry {name!r} exchanges axes of different lengths, shape = {list(shape)}; remove it from the dataset")
     for field in inputs:
-        if field.startswith("boundary_") and element.moves_side(_AXES.index(field.removeprefix("boundary_")[0])):
+        axis = side_axis(field, AXES[: len(shape)])
+        if axis is not None and element.moves_side(axis):
             raise DatasetError(f"symmetry {name!r} would move the side that input {field!r} belongs to; remove it from the dataset")
 
 

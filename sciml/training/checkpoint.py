@@ -130,6 +130,30 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], or
             parameter.copy_(weights[name])
 
 
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], origin: Path) -> None:
+    """Load the moments of a stored AdamW; its settings stay as they are, since the config of the run decides them.
+
+    Raises CheckpointError where the moments are not those of the optimizer's own parameters.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    try:
+        numbers = [number for group in state["param_groups"] for number in group["params"]]
+        fits = numbers == list(range(len(parameters))) and all(_is_moment(entry, parameters[k]) for k, entry in state["state"].items())
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise _damaged(origin, error) from None
+    if not fits:
+        raise CheckpointError(f"{origin} is the optimizer of another model; restore it, or remove the run folder and train again")
+    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+
+
+def _is_moment(entry: Mapping[str, torch.Tensor], parameter: torch.Tensor) -> bool:
+    """Whether `entry` holds the step and both moments of `parameter`, and nothing else."""
+    moments = entry["exp_avg"], entry["exp_avg_sq"]
+    same = all(moment.shape == parameter.shape and moment.dtype == parameter.dtype for moment in moments)
+    return same and entry.keys() == {"step", "exp_avg", "exp_avg_sq"} and entry["step"].shape == ()
+
+
 def _name(epoch: int) -> str:
     return f"epoch-{epoch:06d}"
 

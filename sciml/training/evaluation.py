@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from sciml.discretize import discrete_residual
 from sciml.errors import CheckpointError, DatasetError
 from sciml.training.metrics import RelativeH1, relative_l2, summary
 from sciml.training.operator import TrainedOperator, load_operator
+from sciml.training.request import Request, data_of
 from sciml.training.resolution import resolved
 from sciml.training.run_config import RunConfig
 from sciml.training.run_folder import RunFolder
-from sciml.training.samples import Samples, input_names, open_split, periodic, spacing, stack
+from sciml.training.samples import Samples, check_axes, input_names, open_split, periodic, spacing, stack
 from sciml.training.speed import compare_speed
 
 Sample = dict[str, NDArray[Any]]
@@ -44,8 +45,9 @@ def evaluate(
 ) -> CheckReport:
     """Evaluate the best checkpoint of a run.
 
-    On the grid that it was trained on the report is written to ``evaluation.json`` and three predictions to ``predictions.npz`` in
-    the run folder; on any other grid to ``evaluation-<shape>.json`` and ``predictions-<shape>.npz``, so that both stand side by side.
+    On the whole test split of the data and grid that it was trained on the report is written to ``evaluation.json`` and three
+    predictions to ``predictions.npz`` in the run folder; any other evaluation to ``evaluation-<what>.json`` and
+    ``predictions-<what>.npz`` (for example ``-12x12`` or ``-train-first2``), so that they stand side by side.
 
     Parameters
     ----------
@@ -73,17 +75,20 @@ def evaluate(
     folder, operator, report_to = RunFolder(Path(run)), load_operator(run), progress or _silent
     config = folder.config()
     chosen = _chosen(config, data, split)
+    split = getattr(chosen, "split", split)
     _check_fields(operator, chosen, config)
+    check_axes(chosen.shape, f"dataset {chosen.name!r}")
     count = len(chosen) if samples is None else min(samples, len(chosen))
     if count == 0:
         raise DatasetError(f"split {split!r} of dataset {chosen.name!r} holds no sample; choose another split")
+    request = Request(data_of(chosen, config), split, resolution, count if count < len(chosen) else None, gate)
     if resolution is not None:
         chosen = resolved(chosen, resolution, count, report_to)
     figures = _figures(operator, chosen, count, report_to)
-    details = {"run": str(folder.root), **_described(operator, config, chosen, split, count), **figures}
+    details = {"run": str(folder.root), **_described(operator, config, chosen, split, count), "request": request.to_dict(), **figures}
     median = figures["relative_l2"]["median"]
-    report = CheckReport("evaluate", _checks(median, gate, chosen.shape), time.perf_counter() - started, details)
-    _store(folder, operator, chosen, report, tuple(chosen.shape) == config.data.shape)
+    report = CheckReport("evaluate", _checks(median, request, chosen.shape), time.perf_counter() - started, details)
+    _store(folder, operator, chosen, report, request.suffix(tuple(chosen.shape), config.data.shape))
     return report
 
 
@@ -110,7 +115,7 @@ def _figures(operator: TrainedOperator, samples: Samples, count: int, progress: 
     result: dict[str, Any] = {name: _with_summary(values) for name, values in errors.items()}
     recipe = samples.recipe
     result["residual"] = None if recipe is None else {name: _with_summary(values) for name, values in residuals.items()}
-    result["speed"] = None if recipe is None else compare_speed(operator, samples, recipe, result["relative_l2"]["median"])
+    result["speed"] = None if recipe is None else compare_speed(operator, samples, recipe, errors["relative_l2"])
     return result
 
 
@@ -125,9 +130,10 @@ def _with_summary(values: list[float]) -> dict[str, Any]:
     return {**summary(values), "per_sample": values}
 
 
-def _checks(median: float, gate: float, shape: tuple[int, ...]) -> list[Check]:
+def _checks(median: float, request: Request, shape: tuple[int, ...]) -> list[Check]:
     grid = " x ".join(str(n) for n in shape)
-    return [Check("median relative L2 error", median, "<=", gate, unit="1", reference=f"truth of the dataset on {grid}", status="policy")]
+    reference = f"truth of the {request.split} split on {grid}"
+    return [Check("median relative L2 error", median, "<=", request.gate, unit="1", reference=reference, status="policy")]
 
 
 def _chosen(config: RunConfig, data: str | Path | Samples | None, split: str) -> Samples:
@@ -146,17 +152,24 @@ def _check_fields(operator: TrainedOperator, samples: Samples, config: RunConfig
         "outputs": list(samples.outputs),
         "extent": list(samples.extent),
         "axes": list(samples.axes),
+        "boundary": _sides(samples.boundary),
     }
     trained = {
         "inputs": list(operator.inputs.names),
         "outputs": list(operator.outputs.names),
         "extent": list(config.data.extent),
         "axes": list(config.data.axes),
+        "boundary": _sides(config.data.boundary),
     }
     for key, value in here.items():
         if value != trained[key]:
             what = f"the run was trained on {key} = {trained[key]}, and dataset {samples.name!r} has {value}"
             raise CheckpointError(f"{what}; evaluate it on data of its own kind")
+
+
+def _sides(boundary: Sequence[tuple[str, str]] | None) -> list[list[str]] | None:
+    """Comparable whatever sequences it came in."""
+    return None if boundary is None else [list(pair) for pair in boundary]
 
 
 def _described(operator: TrainedOperator, config: RunConfig, samples: Samples, split: str, count: int) -> dict[str, Any]:
@@ -169,9 +182,8 @@ def _described(operator: TrainedOperator, config: RunConfig, samples: Samples, s
     }
 
 
-def _store(folder: RunFolder, operator: TrainedOperator, samples: Samples, report: CheckReport, native: bool) -> None:
+def _store(folder: RunFolder, operator: TrainedOperator, samples: Samples, report: CheckReport, suffix: str) -> None:
     """Write the report and the best, median and worst prediction, each in full or not at all."""
-    suffix = "" if native else "-" + "x".join(str(n) for n in samples.shape)
     _write_predictions(folder.root / f"predictions{suffix}.npz", operator, samples, report.details["relative_l2"]["per_sample"])
     write_text_durably(folder.root / f"evaluation{suffix}.json", report.to_json() + "\n")
 

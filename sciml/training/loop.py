@@ -25,13 +25,13 @@ from sciml.errors import DatasetError
 from sciml.models import SettingsError
 from sciml.training.augment import Symmetry, group, transform
 from sciml.training.batches import Batches, fit_normaliser
-from sciml.training.checkpoint import load_weights
+from sciml.training.checkpoint import load_optimizer, load_weights
 from sciml.training.losses import make_loss
 from sciml.training.metrics import RelativeH1, relative_l2
 from sciml.training.operator import PhysicalOutput, build_network, count_parameters
 from sciml.training.run_config import Normalisers, RunConfig
 from sciml.training.run_folder import Row, RunFolder
-from sciml.training.samples import Samples, describe, input_names, open_split, periodic, spacing
+from sciml.training.samples import Samples, check_axes, describe, input_names, open_split, periodic, spacing
 from sciml.training.settings import TrainSettings
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
@@ -86,9 +86,9 @@ def train(data: Data, out: str | Path, settings: TrainSettings | None = None, *,
     fabric = _fabric(settings.device)
     train_split, valid_split = _open_pair(data)
     settings.check_grid(train_split.shape)
+    loop = _Loop(settings, fabric, train_split, valid_split)  # reads all data: what cannot be trained on leaves no folder behind
     run = RunFolder(Path(out))
     with run.locked():
-        loop = _Loop(settings, fabric, train_split, valid_split)
         run.claim(loop.config(data))
         rows = loop.resume(run)
         resumed_from = len(rows)
@@ -135,7 +135,7 @@ class _Loop:
         if done:
             run.check_checkpoint(done)
             load_weights(self.network, run.checkpoints.weights(done), run.checkpoints.path(done))
-            self.optimizer.load_state_dict(run.checkpoints.optimizer(done))
+            load_optimizer(self.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
             _keep_best_and_last(run, rows)  # the kill may have come before it
         return rows
 
@@ -209,6 +209,7 @@ def _open_pair(data: Data) -> tuple[Samples, Samples]:
     for split, samples in zip(("train", "valid"), pair, strict=True):
         if len(samples) == 0:
             raise DatasetError(f"split {split!r} of dataset {samples.name!r} holds no sample; give it a share of the samples")
+        check_axes(samples.shape, f"dataset {samples.name!r}")
     return pair
 
 

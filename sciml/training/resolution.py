@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from sciml.discretize import discretize
 from sciml.errors import DatasetError
 from sciml.problems import Problem
-from sciml.training.samples import ArraySamples, Samples
+from sciml.training.samples import ArraySamples, Samples, check_axes
 from solvers import linear_solve
 
 
@@ -23,7 +24,7 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
     Raises
     ------
     DatasetError
-        when the samples were imported, so that nobody knows their equation.
+        when the samples were imported, so that nobody knows their equation, or for a resolution that is too coarse or too fine.
     SolverError
         when a sample cannot be solved on the new grid.
     """
@@ -32,6 +33,7 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
         what = f"dataset {samples.name!r} was imported without its equation, so resolution = {resolution} cannot be solved"
         raise DatasetError(f"{what}; give data at that resolution instead")
     problem = on_grid(recipe.problem, resolution)
+    check_axes(problem.grid.shape, f"resolution = {resolution}")
     drawn, words = [], []
     for index in range(count):
         words.append(samples.provenance(index)["seed_words"])
@@ -55,6 +57,13 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
 
 
 def on_grid(problem: Problem, resolution: int) -> Problem:
-    """`problem` with `resolution` cells along the first axis and the others in proportion, at least two."""
+    """`problem` with `resolution` cells along the first axis and the others in proportion, at least two.
+
+    Raises DatasetError where the problem does not allow that grid.
+    """
     shape = problem.grid.shape
-    return problem.refined(tuple(max(2, round(n * resolution / shape[0])) for n in shape))
+    try:
+        return problem.refined(tuple(max(2, round(n * resolution / shape[0])) for n in shape))
+    except ValidationError as error:
+        reason = " ".join(str(error.errors(include_url=False)[0]["msg"]).split())
+        raise DatasetError(f"resolution = {resolution} is not possible ({reason}); choose another one") from None

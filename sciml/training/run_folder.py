@@ -92,8 +92,17 @@ class RunFolder:
         if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
             what = f"{self.root / 'metrics.jsonl'} does not hold epochs 1 to {epochs}"
             raise CheckpointError(f"{what}; restore it, or remove the run folder and train again")
+        for row in rows:
+            self._check_row(row)
         write_text_durably(self.root / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         return rows
+
+    def _check_row(self, row: Row) -> None:
+        """Refuse a row without the figures by which the best epoch is chosen and reported (CheckpointError)."""
+        for name in ("valid_relative_l2", "valid_relative_h1"):
+            if not isinstance(row.get(name), (int, float)):
+                what = f"{self.root / 'metrics.jsonl'} is damaged ({name} of epoch {row['epoch']} is {row.get(name)!r:.40})"
+                raise CheckpointError(f"{what}; restore it, or remove the run folder and train again")
 
     def rows(self) -> list[Row]:
         """The complete lines of ``metrics.jsonl``, in order."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sciml.data.manifest import side_axis
 from sciml.errors import DatasetError
 from sciml.training.run_config import DataRecord
 
@@ -117,6 +118,13 @@ def spacing(samples: Samples) -> tuple[float, ...]:
     return tuple(length / n for length, n in zip(samples.extent, samples.shape, strict=True))
 
 
+def check_axes(shape: Sequence[int], subject: str) -> None:
+    """Refuse a grid on which no slope of second order can be formed up to its ends; raises DatasetError about `subject`."""
+    if min(shape) < 3:
+        grid = " x ".join(str(n) for n in shape)
+        raise DatasetError(f"{subject} has a grid of {grid} points, too few for the gradient in the H1 error; give every axis at least 3")
+
+
 def periodic(samples: Samples) -> tuple[bool, ...]:
     """Whether each axis wraps; where nobody declared the boundary, none does."""
     if samples.boundary is None:
@@ -135,8 +143,9 @@ def stack(sample: Mapping[str, NDArray[Any]], names: Sequence[str], axes: Sequen
 def _on_grid(name: str, values: NDArray[Any], axes: Sequence[str], shape: tuple[int, ...]) -> NDArray[Any]:
     if values.ndim in (0, len(shape)):
         return values
-    if name.startswith("boundary_") and values.ndim == len(shape) - 1:
-        return np.expand_dims(values, axes.index(name.removeprefix("boundary_")[0]))
+    axis = side_axis(name, tuple(axes))
+    if axis is not None and values.ndim == len(shape) - 1:
+        return np.expand_dims(values, axis)
     what = f"field {name!r} has shape {values.shape}, which fits neither the grid {shape} nor one of its sides"
     raise DatasetError(f"{what}; import it on the grid")
 

@@ -6,6 +6,7 @@ coarser grid; the cheapest such way that is at least as accurate as the network 
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sciml.data.processes import one_thread
 from sciml.data.recipe import Recipe
 from sciml.discretize import discretize
 from sciml.problems import Problem
@@ -43,22 +45,28 @@ class Timing:
     relative_l2: float
 
 
-def compare_speed(operator: TrainedOperator, samples: Samples, recipe: Recipe, model_error: float) -> dict[str, Any]:
-    """Time the operator and the solver on the same samples, machine and number of threads.
+def compare_speed(operator: TrainedOperator, samples: Samples, recipe: Recipe, errors: Sequence[float]) -> dict[str, Any]:
+    """Time the operator and the solver on the same samples and machine, with one thread each.
 
     Parameters
     ----------
     operator : what was trained.
     samples : a split with a recipe; its first few samples are timed.
     recipe : of the samples.
-    model_error : the operator's median relative L2 error, which the solver at the same accuracy has to reach.
+    errors : the operator's relative L2 errors, of sample 0 onwards; the solver at the same accuracy has to reach their median over
+        the samples that are timed.
 
     Returns
     -------
     dict with ``model`` (seconds a sample, alone and in a batch), ``solver`` (at the data's tolerance), ``same_accuracy`` (the
     cheapest way of the solver that is as accurate, or None where none tried was), ``tried``, and the speed ratios, solver over model.
     """
-    count = min(_COUNT, len(samples))
+    with _one_thread():
+        return _compared(operator, samples, recipe, errors[:_COUNT])
+
+
+def _compared(operator: TrainedOperator, samples: Samples, recipe: Recipe, errors: Sequence[float]) -> dict[str, Any]:
+    count, model_error = len(errors), statistics.median(errors)
     truth = [samples[index] for index in range(count)]
     alone, batched = _time_model(operator, samples, truth)
     certified = _own_grid(recipe.problem, truth, recipe.solver.method, recipe.solver.rtol)
@@ -68,7 +76,7 @@ def compare_speed(operator: TrainedOperator, samples: Samples, recipe: Recipe, m
     best = min(accurate, key=lambda timing: timing.seconds) if accurate else None
     return {
         "samples": count,
-        "threads": torch.get_num_threads(),
+        "threads": 1,
         "model": {"seconds": alone, "batch": _BATCH, "batched_seconds": batched, "relative_l2": model_error},
         "solver": {**asdict(reference), "method": recipe.solver.method, "rtol": recipe.solver.rtol},
         "same_accuracy": None if best is None else asdict(best),
@@ -78,6 +86,18 @@ def compare_speed(operator: TrainedOperator, samples: Samples, recipe: Recipe, m
         "speedup_same_accuracy": None if best is None else best.seconds / alone,
         "speedup_same_accuracy_batched": None if best is None else best.seconds / batched,
     }
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Neither side may use more than one thread: the data were solved with one, and torch would take all cores."""
+    threads = torch.get_num_threads()
+    with one_thread():
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _time_model(operator: TrainedOperator, samples: Samples, truth: Sequence[Fields]) -> tuple[float, float]:

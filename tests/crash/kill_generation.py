@@ -19,7 +19,12 @@ from sciml.data.recipe import load_recipe
 
 def live(out: str, settings: list[str], samples: int, report: int) -> None:
     """Generate, and write every reported number of samples to the pipe `report`."""
-    generate(load_recipe("darcy", settings), out, samples=samples, progress=lambda stage, done, total, figures: write(report, done))
+    generate(
+        load_recipe("darcy-lognormal", settings),
+        out,
+        samples=samples,
+        progress=lambda stage, done, total, figures: write(report, done),
+    )
 
 
 def write(report: int, done: int) -> None:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sciml.cli import app
+from sciml.data.info import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,7 +28,8 @@ SCIML = [words[1:] for words in COMMANDS if words[0] == "sciml"]
 def test_python_blocks_run(tmp_path: Path) -> None:
     (code,) = PYTHON
     assert len(code.splitlines()) == 12
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}  # on a busy machine, threads that spin take for ever
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     first, last = done.stdout.splitlines()
     assert first.startswith("(16, 16) ")
@@ -35,6 +37,17 @@ def test_python_blocks_run(tmp_path: Path) -> None:
     median, worst = (float(figure) for figure in re.findall(r"\d\.\d+", last))
     assert "20 test samples" in last
     assert 0.0 < median < worst < 0.5
+
+
+def test_import_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (words,) = [words for words in SCIML if words[0] == "import"]
+    words = [*words]
+    words[words.index("--out") + 1] = str(tmp_path / "imported")
+    monkeypatch.chdir(ROOT)
+    assert CliRunner().invoke(app, words).exit_code == 0
+    facts = describe(tmp_path / "imported")
+    assert facts["samples"]["test"] == 50
+    assert sum(facts["samples"].values()) == 1050
 
 
 @pytest.mark.parametrize("words", SCIML, ids=" ".join)

@@ -148,6 +148,38 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(run: Path, tmp_path
     assert not target.exists()
 
 
+def change_moments(state) -> None:
+    state["state"][0]["exp_avg"] = torch.ones(99)
+
+
+def drop_a_parameter(state) -> None:
+    state["param_groups"][0]["params"].pop()
+
+
+def rename_a_moment(state) -> None:
+    state["state"][0]["momentum"] = state["state"][0].pop("exp_avg_sq")
+
+
+@pytest.mark.parametrize("change", [change_moments, drop_a_parameter, rename_a_moment, lambda state: state.pop("param_groups")])
+def test_the_optimizer_of_another_model_is_refused(run: Path, change) -> None:
+    path = last(run) / "state.pt"
+    content = torch.load(path, weights_only=True)
+    change(content["optimizer"])
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"state\.pt is (the optimizer of another model|missing or damaged)"):
+        again(run)
+
+
+@pytest.mark.parametrize("name", ["valid_relative_l2", "valid_relative_h1"])
+@pytest.mark.parametrize("value", [None, "small"])
+def test_a_row_without_its_figures_is_refused(run: Path, name: str, value: str | None) -> None:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows[1][name] = value
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CheckpointError, match=rf"metrics\.jsonl is damaged \({name} of epoch 2 is"):
+        again(run)
+
+
 def change_weights(run: Path, change) -> None:
     path = last(run) / "model.safetensors"
     save_file(change(load_file(path)), path)

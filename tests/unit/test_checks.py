@@ -6,10 +6,11 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from sciml.checks import Check, CheckReport, environment
+from sciml.checks import Check, CheckReport, environment, strict_json
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,11 @@ def test_json_has_the_published_schema_and_is_strict() -> None:
     ]
     assert (report["name"], report["passed"], report["seconds"]) == ("study", False, 2.5)
     assert report["details"] == {"errors": [1.0, None], "3": "x"}
+
+
+def test_strict_json_has_words_for_everything() -> None:
+    value = {1: (math.nan, [math.inf, {"x": -math.inf}]), "y": 0.5, "z": None, "path": Path("a/b")}
+    assert json.loads(strict_json(value)) == {"1": [None, [None, {"x": None}]], "y": 0.5, "z": None, "path": "a/b"}
 
 
 def test_environment_names_versions_without_importing_the_packages() -> None:

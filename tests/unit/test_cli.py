@@ -21,7 +21,7 @@ SMALL = ["--set", "problem.resolution=8", "--seed", "3"]
 PROBE = """
 import sys
 try:
-    from sciml.cli import main
+    from sciml.__main__ import main
     main()
 finally:
     print(*sys.modules, file=sys.stderr)
@@ -223,6 +223,15 @@ def test_bad_recipe_is_one_sentence_and_leaves_nothing_behind(arguments: list[st
     assert not (tmp_path / "d").exists()
 
 
+def test_grid_beyond_memory_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sample(*_: object) -> None:
+        raise MemoryError("Unable to allocate 26.8 GiB for an array")
+
+    monkeypatch.setattr("sciml.problems.base.Problem.sample", sample)
+    assert "smaller resolution" in refused("generate", "darcy", *SMALL, "--out", tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
 def test_folder_with_another_dataset_is_left_as_it_is(data: Path) -> None:
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     assert str(data) in refused("generate", "poisson", "--set", "problem.resolution=8", "--samples", 4, "--out", data, "-q")
@@ -277,6 +286,21 @@ def test_nothing_reaches_for_the_network(monkeypatch: pytest.MonkeyPatch, data: 
 
 
 # ---- interruption -------------------------------------------------------------------------------------------------------------------
+
+
+def test_interruption_while_the_command_line_is_imported_is_one_line() -> None:
+    code = """
+import signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from sciml.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted: nothing was begun\n")
 
 
 def interrupted(arguments: list[str], cue: str, number: int) -> subprocess.CompletedProcess[str]:

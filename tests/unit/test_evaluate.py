@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data.recipe import list_recipes
@@ -17,6 +18,7 @@ from sciml.discretize import discrete_residual, discretize
 from sciml.errors import CheckpointError, DatasetError
 from sciml.problems import Darcy
 from sciml.training import TrainSettings, evaluate, load_operator, train
+from sciml.training import speed as speed_of
 from sciml.training.evaluation import TrainedOperator
 from sciml.training.samples import ArraySamples
 from sciml.training.speed import _interpolated
@@ -111,8 +113,67 @@ def test_another_resolution_is_the_same_functions_solved_anew(run: Path, data: P
         dual = discrete_residual(fine, parameters, {"pressure": guess}).relative_dual
         assert report.details["residual"]["relative_dual"]["per_sample"][i] == pytest.approx(dual, rel=1e-3)
     assert report.details["data"]["shape"] == [12, 12]
-    assert json.loads((run / "evaluation-12x12.json").read_text())["details"]["data"]["shape"] == [12, 12]
+    assert json.loads((run / "evaluation-12x12-first3.json").read_text())["details"]["data"]["shape"] == [12, 12]
     assert json.loads((run / "evaluation.json").read_text())["details"]["data"]["shape"] == [RESOLUTION, RESOLUTION]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "words"), [(100_000, "resolution = 100000 is not possible"), (2, "resolution = 2 has a grid of 2 x 2 points, too few")]
+)
+def test_a_resolution_that_is_not_possible_is_refused(run: Path, resolution: int, words: str) -> None:
+    with pytest.raises(DatasetError, match=words) as caught:
+        evaluate(run, resolution=resolution, samples=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_the_whole_test_split_of_the_runs_own_data_is_the_headline(run: Path, data: Path, tmp_path: Path) -> None:
+    evaluate(run)
+    kept = {name: (run / name).read_bytes() for name in ("evaluation.json", "predictions.npz")}
+    generate(load_recipe("darcy", [f"problem.resolution={RESOLUTION}", "data.test=0.2"]), tmp_path / "other", samples=10, seed=9)
+    evaluate(run, split="train", samples=2, gate=0.5)
+    evaluate(run, tmp_path / "other")
+    evaluate(run, resolution=RESOLUTION)  # its own grid, but solved anew
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+    few = json.loads((run / "evaluation-train-first2.json").read_text())
+    assert few["details"]["request"] == {"data": None, "split": "train", "resolution": None, "samples": 2, "gate": 0.5}
+    assert json.loads((run / "evaluation-other.json").read_text())["details"]["request"]["data"] == str(tmp_path / "other")
+    evaluate(run, data, samples=SAMPLES)  # named by its folder, and more than all of it: still the run's own
+    assert json.loads((run / "evaluation.json").read_text())["details"]["request"]["samples"] is None
+
+
+def test_data_with_other_sides_are_refused(run: Path, tmp_path: Path) -> None:
+    walls = ["problem.boundary.x_low='neumann'", "problem.resolution=8", "data.test=0.2"]
+    generate(load_recipe("darcy", walls), tmp_path / "walls", samples=10)
+    with pytest.raises(CheckpointError, match=r"was trained on boundary = .*'dirichlet'.* has .*'neumann'"):
+        evaluate(run, tmp_path / "walls")
+
+
+def test_both_sides_are_timed_with_one_thread_on_the_same_samples(run: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+    predict, solve = TrainedOperator.predict, speed_of.linear_solve
+
+    def recorded(self, fields):
+        threads.add(torch.get_num_threads())
+        return predict(self, fields)
+
+    def solved(*args, **options):
+        threads.update(library["num_threads"] for library in threadpool_info())
+        return solve(*args, **options)
+
+    monkeypatch.setattr(speed_of, "_COUNT", 3)
+    errors = evaluate(run).details["relative_l2"]["per_sample"]
+    samples = open_dataset(data, "test")
+    monkeypatch.setattr(TrainedOperator, "predict", recorded)
+    monkeypatch.setattr(speed_of, "linear_solve", solved)
+    torch.set_num_threads(2)
+    try:
+        speed = speed_of.compare_speed(load_operator(run), samples, samples.recipe, errors)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert threads == {speed["threads"]} == {1}
+    assert speed["samples"] == 3
+    assert speed["model"]["relative_l2"] == np.median(errors[:3]) != np.median(errors)
 
 
 def test_a_dataset_at_another_resolution_is_evaluated_as_it_is(run: Path, data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.processes import executor
 from sciml.data.recipe import Recipe
 from sciml.data.verify import verify
 from sciml.discretize import discrete_residual
@@ -199,6 +204,54 @@ def test_recipe_without_randomness_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="has no random parameter"):
         generate(fixed, tmp_path / "data", samples=4)
     assert not (tmp_path / "data").exists()
+
+
+def test_problem_without_solution_leaves_nothing_on_disk(tmp_path: Path) -> None:
+    sides = [f"problem.boundary.{side}={{kind='neumann', flux=0.0}}" for side in ("x_low", "x_high", "y_low", "y_high")]
+    with pytest.raises(DatasetError):
+        generate(small(*sides), tmp_path / "data", samples=4)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_failure_before_the_first_sample_leaves_the_folder_to_another_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    def fails(*_: Any, **__: Any) -> Solution:
+        raise SolverError("not solved")
+
+    path = tmp_path / "data"
+    if there:
+        path.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("sciml.data.solve.linear_solve", fails)
+        with pytest.raises(SolverError):
+            generate(small(), path, samples=4)
+    assert path.exists() == there
+    assert list(tmp_path.rglob("*")) == [path] * there
+    assert generate(small("data.seed=4"), path, samples=4).generated == 4
+
+
+def test_torch_keeps_its_threads(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch\nfrom sciml import generate, load_recipe\nbefore = torch.get_num_threads()\n"
+        "generate(load_recipe('darcy', ['problem.resolution=8']), sys.argv[1], samples=2)\nprint(before, torch.get_num_threads())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "data")]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["1", "1"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads signal masks from /proc")
+def test_workers_never_see_signals_from_their_start_on() -> None:
+    with executor(2) as pool:
+        assert all(mask & (1 << number - 1) for mask in pool.map(_blocked, range(4)) for number in (signal.SIGINT, signal.SIGTERM))
+    assert not _blocked() & (1 << signal.SIGINT - 1)
+
+
+def _blocked(_: int = 0) -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigBlk")]
+    return int(line.split()[1], 16)
 
 
 @pytest.mark.parametrize(("name", "value"), [("samples", 0), ("workers", 0)])

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,17 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from sciml.checks import strict_json
 from sciml.data.convert import import_arrays
 from sciml.data.generate import generate
 from sciml.data.recipe import load_recipe
 from sciml.errors import CheckpointError, InputError
 from sciml.report import plot_field, save_picture, write_report
+from sciml.report.commands import PYTHON_ONLY
 from sciml.report.fields import limits_of, plane, png_data_uri, symmetric_limits
 from sciml.report.page import render, summary
 from sciml.report.record import read_record
-from sciml.report.twin import strict
+from sciml.training import TrainSettings
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SUMMARY = {"mean": 0.05, "median": 0.0312, "p90": 0.09, "worst": 0.125, "per_sample": [0.0312, 0.02, 0.125]}
@@ -64,6 +67,7 @@ SPEED = {
     "same_accuracy": TIMING,
     "speedup_same_accuracy_batched": 4.0,
 }
+REQUEST = {"data": None, "split": "test", "resolution": None, "samples": None, "gate": 0.08}
 CHECK = {
     "name": "median relative L2 error",
     "observed": 0.0312,
@@ -108,6 +112,7 @@ def evaluation(**changes: Any) -> dict[str, Any]:
     details = {
         "epoch": 3,
         "data": {"split": "test", "shape": [8, 8]},
+        "request": REQUEST,
         "relative_l2": SUMMARY,
         "relative_h1": SUMMARY,
         "residual": {"relative_dual": SUMMARY},
@@ -191,8 +196,16 @@ def test_the_twin_says_the_same_in_strict_json(dataset: Path, tmp_path: Path) ->
 
 def test_the_commands_make_the_same_recipe_and_settings(dataset: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", config(dataset))
-    (run / "evaluation-16x16.json").write_text(json.dumps(evaluation(data={"split": "test", "shape": [16, 16]})))
-    write_report(run, tmp_path / "report.html")
+    (run / "evaluation-16x16.json").write_text(
+        json.dumps(evaluation(data={"split": "test", "shape": [16, 16]}, request={**REQUEST, "resolution": 16}))
+    )
+    some = evaluation(data={"split": "train", "shape": [8, 8]}, request={**REQUEST, "split": "train", "samples": 2, "gate": 0.5})
+    (run / "evaluation-train-first2.json").write_text(json.dumps(some))
+    other = evaluation(request={**REQUEST, "data": "/far away/other"})
+    (run / "evaluation-zother.json").write_text(json.dumps(other))
+    page = read(write_report(run, tmp_path / "report.html"))
+    assert "relative L2 on 8 × 8 cells, train split, first 2 samples" in page
+    assert "relative L2 on 8 × 8 cells, dataset other" in page
     generation, training, *rest = json.loads((tmp_path / "report.json").read_text())["commands"]
     words = shlex.split(generation)
     again = load_recipe("darcy", [value for option, value in pairwise(words) if option == "--set"])
@@ -203,9 +216,25 @@ def test_the_commands_make_the_same_recipe_and_settings(dataset: Path, tmp_path:
         assert option in training
     assert rest == [
         "sciml evaluate run --gate 0.08",
-        "sciml evaluate run --gate 0.08 --resolution 16",
+        "sciml evaluate run --resolution 16 --gate 0.08",
+        "sciml evaluate run --split train --samples 2 --gate 0.5",
+        "sciml evaluate run '/far away/other' --gate 0.08",
         "sciml report run --out report.html",
     ]
+
+
+def test_settings_without_an_option_are_told_as_a_call(tmp_path: Path) -> None:
+    """The call is run, with a `train` that records: its settings are those of the run."""
+    assert {name: TrainSettings.model_fields[name].default for name in PYTHON_ONLY} == PYTHON_ONLY
+    calls: list[Any] = []
+    names = {"TrainSettings": TrainSettings, "train": lambda *arguments: calls.append(arguments)}
+    for change in ({"schedule": "cosine"}, {"rank": 0.5}, {"coordinates": False}):
+        settings = TrainSettings(**SETTINGS | change)
+        run = write_run(tmp_path / next(iter(change)), config(None, settings=settings.model_dump()))
+        command = shlex.split(summary(read_record(run))["commands"][1])
+        assert command[:2] == ["python", "-c"]
+        exec(command[2].partition("; ")[2], names)
+        assert calls.pop() == ("data", run.name, settings)
 
 
 def test_a_run_that_was_not_evaluated(dataset: Path, tmp_path: Path) -> None:
@@ -356,8 +385,39 @@ def attempt(run: Path) -> None:
     else:
         message = ""
         assert render(record).endswith("</html>\n")
-        json.dumps(strict(summary(record)), allow_nan=False)
+        strict_json(summary(record))
     assert "\n" not in message
+
+
+def test_damaged_and_boasting_predictions_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", config(None))
+    file = run / "predictions.npz"
+    np.savez_compressed(file, **arrays())
+    content = bytearray(file.read_bytes())
+    content[200:230] = bytes(255 - byte for byte in content[200:230])
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"predictions\.npz is damaged"):
+        write_report(run, tmp_path / "r.html")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 20, 1 << 20)})
+    np.savez(file, **arrays())
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("best/inputs/boast.npy", header.getvalue())
+    with pytest.raises(CheckpointError, match=r"'best/inputs/boast' of .* declares 8796093022208 bytes"):
+        write_report(run, tmp_path / "r.html")
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_no_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", config(None), evaluated=False)
+    with pytest.raises(CheckpointError, match="holds no median sample to draw"):
+        write_report(run, tmp_path / "out" / "r.html", picture=tmp_path / "p.png")
+    whole = write_run(tmp_path / "whole", config(None))
+    with pytest.raises(InputError, match="cannot be the picture"):
+        write_report(whole, tmp_path / "out" / "r.html", picture=tmp_path)
+    assert not (tmp_path / "out").exists()
+    write_report(whole, tmp_path / "out" / "r.html", picture=tmp_path / "out" / "p.png")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["p.png", "r.html", "r.json"]
+    assert imread(tmp_path / "out" / "p.png").ndim == 3
 
 
 def test_predictions_with_pickled_objects_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from sciml import terminal
 from sciml.checks import Check, CheckReport
 from sciml.errors import DatasetError
 from sciml.progress import Progress
@@ -42,6 +43,13 @@ def raising(error: BaseException):
         (SolverError("sample 3 of train: 500 iterations were not enough"), 1, "error: sample 3 of train: 500 iterations were not enough\n"),
         (FileNotFoundError(errno.ENOENT, "x", "a.npz"), 3, "error: a.npz: No such file or directory; check the path\n"),
         (OSError(errno.ENOSPC, "x", "b"), 3, "error: b: No space left on device; free some space there, then run the same command again\n"),
+        (OSError(errno.EFBIG, "x", "b"), 3, f"error: b: File too large; {terminal._REMEDIES[errno.EFBIG]}\n"),
+        (
+            MemoryError("Unable to allocate 26.8 GiB"),
+            3,
+            "error: this needs more memory than there is (Unable to allocate 26.8 GiB): choose a "
+            "smaller resolution, or fewer samples or workers at a time\n",
+        ),
         (OSError(errno.EROFS, "x"), 3, "error: Read-only file system; choose a place that is not read-only\n"),
     ],
 )

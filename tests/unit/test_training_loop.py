@@ -229,7 +229,20 @@ def test_data_that_cannot_be_trained_on_are_refused(pair, tmp_path: Path) -> Non
         train((pair[0], blank), tmp_path / "b", TrainSettings(**TINY))
     with pytest.raises(SettingsError, match=r"modes = 16 .* choose modes <= 8"):
         train(pair, tmp_path / "c", TrainSettings(**{**TINY, "modes": 16}))
-    assert not (tmp_path / "c").exists()
+    small = smoothing(4, 2, n=2)
+    with pytest.raises(DatasetError, match=r"grid of 2 x 2 points, too few .* at least 3"):
+        train((small, small), tmp_path / "d", TrainSettings(**{**TINY, "modes": 2, "loss": "h1"}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["boundary_layer", "boundary_x"])
+def test_an_input_whose_name_only_starts_like_a_side_is_a_field(name: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((4, 8, 8))
+    samples = ArraySamples({name: x, "y": 2 * x}, (name,), ("y",), (1.0, 1.0), symmetries=("reflect_x",))
+    assert train((samples, samples), tmp_path / "run", TrainSettings(**{**TINY, "epochs": 1})).epochs == 1
+    flat = ArraySamples({name: x[:, 0], "y": 2 * x}, (name,), ("y",), (1.0, 1.0))
+    with pytest.raises(DatasetError, match=f"field '{name}' has shape"):
+        train((flat, flat), tmp_path / "flat", TrainSettings(**{**TINY, "epochs": 1}))
 
 
 def test_a_loss_that_blows_up_stops_the_run(pair, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from sciml.checks import Check, CheckReport
 from sciml.errors import DatasetError
+from solvers import SolverError
 from validation import benchmarks, cases
 from validation.benchmarks import operator_training
 from validation.cli import _command, app
@@ -96,6 +97,37 @@ def test_json_of_a_failed_case_says_so() -> None:
     assert (result.exit_code, json.loads(result.stdout)["passed"]) == (1, False)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "darcy-flux-balance", "--samples", "0"], "samples = 0 is out of range"),
+        (["run", "darcy-flux-balance", "--resolution", "1"], "resolution = 1 is out of range"),
+        (["run", "darcy-maximum-principle", "--resolution", "100000"], "resolution = 100000 is out of range"),
+        (["run", "darcy-series-resistor", "--cells", "1"], "cells = 1 is out of range"),
+        (["run", "gaussian-random-field", "--seed", "-1"], "seed = -1 is out of range"),
+        (["report", "--out", "/proc/nowhere/v.html"], "/proc/nowhere"),
+        (["report", "--out", "v.json"], "v.json cannot be the page"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (3, "", 1)
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"), [(SolverError("no luck"), 1, "error: no luck"), (KeyboardInterrupt(), 130, "interrupted")]
+)
+def test_a_solver_that_fails_and_an_interruption_are_no_traceback(error: BaseException, code: int, words: str) -> None:
+    def run() -> CheckReport:
+        raise error
+
+    result = invoke(run)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
+    assert words in result.stderr
+
+
 @pytest.mark.parametrize("arguments", [["run", "nothing"], ["bench", "nothing"], ["report"], ["run"]])
 def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
@@ -128,7 +160,7 @@ def test_the_error_is_the_relative_l2_of_each_sample() -> None:
     truth[0, 0, 0], truth[1, 1, 1] = 3.0, 4.0
     prediction = truth.copy()
     prediction[0, 2, 2], prediction[1, 1, 1] = 0.3, 5.0
-    outcome = operator_training._outcome(prediction, truth, 1.0, 2.0, 7)
+    outcome = operator_training._outcome(prediction, truth, 1.0, 2.0, 7, {"samples": 5})
     assert outcome.mean_relative_l2 == pytest.approx((0.1 + 0.25) / 2)
     assert (outcome.seconds, outcome.cpu_seconds, outcome.parameters) == (1.0, 2.0, 7)
 
@@ -140,6 +172,12 @@ def test_the_benchmark_trains_both_sides(tmp_path: Path) -> None:
     report = operator_training.run(epochs=2, data=tmp_path, out=tmp_path / "result.json")
     assert [check.status for check in report.checks] == ["peer"] * 4
     assert all("neuraloperator 2." in check.reference for check in report.checks)
+    assert [check.name for check in report.checks if "same training" in check.name] == []
+    trainings = [report.details[name]["training"] for name in ("neuraloperator", "plain")]
+    assert trainings == [
+        {"samples": 60, "schedule": "StepLR, halved every 1 epochs", "learning_rate": 5e-3},
+        {"samples": 57, "schedule": "onecycle", "learning_rate": 4e-3},
+    ]
     sides = [report.details[name] for name in ("neuraloperator", "plain", "symmetries")]
     for side in sides:
         assert 0.05 < side["mean_relative_l2"] < 1.0

@@ -19,6 +19,7 @@ from sciml.data.shard import sample_digest
 from sciml.data.verify import verify
 from sciml.errors import DatasetError
 
+REDRAWN = "samples with other parameters than their seed words give"
 FIRST = "data/train/shard-00000.hdf5"
 
 
@@ -58,7 +59,7 @@ def failed(root: Path) -> set[str]:
 def test_sound_dataset_passes_every_check(sound: Path) -> None:
     report = verify(sound)
     assert report.passed
-    assert len(report.checks) == 11
+    assert len(report.checks) == 12
     assert report.details["samples"] == {"train": 8, "valid": 1, "test": 1}
     # float32 fields carry a rounding error far above the solver's tolerance, and far below what would be an error of the method
     assert 1e-8 < report.details["recomputed_residual"]["max"] < 1e-5
@@ -99,7 +100,7 @@ def test_nan(dataset: Path) -> None:
 
 def test_negative_permeability(dataset: Path) -> None:
     forge(dataset, FIRST, lambda file: file["t0_fields/permeability"].__setitem__((1, 3, 3), -3.0))
-    assert failed(dataset) == {"samples out of range"}
+    assert failed(dataset) == {"samples out of range", REDRAWN}
     assert "permeability" in verify(dataset).details["problems"][0]
 
 
@@ -119,11 +120,50 @@ def copied(target: str) -> Callable[[Path], None]:
 
 def test_duplicates(dataset: Path, tmp_path: Path, sound: Path) -> None:
     copied("data/train/shard-00001.hdf5")(dataset)
-    assert failed(dataset) == {"duplicates within a split"}
+    assert failed(dataset) == {"duplicates within a split", REDRAWN}
     other = Path(shutil.copytree(sound, tmp_path / "other"))
     copied("data/test/shard-00000.hdf5")(other)
-    assert failed(other) == {"duplicates across splits"}
-    assert verify(other).details["problems"] == ["test sample 0 has the same inputs as train sample 0"]
+    assert failed(other) == {"duplicates across splits", REDRAWN}
+    assert verify(other).details["problems"][0] == "test sample 0 has the same inputs as train sample 0"
+
+
+def test_mirrored_sample_solves_the_equation_and_is_not_what_the_seed_gives(dataset: Path) -> None:
+    def mirror(file: h5py.File) -> None:
+        file["t0_fields/permeability"][2] = file["t0_fields/permeability"][2].T
+        file["t0_fields/pressure"][2, 0] = file["t0_fields/pressure"][2, 0].T
+
+    forge(dataset, FIRST, mirror)
+    assert failed(dataset) == {REDRAWN}
+    assert verify(dataset).details["problems"] == ["train sample 2 has another 'permeability' than its seed words give"]
+
+
+def test_certificate_of_another_sample(dataset: Path) -> None:
+    def swap(file: h5py.File) -> None:
+        for name in ("provenance/index", "provenance/seed_words"):
+            file[name][:2] = file[name][:2][::-1]
+
+    forge(dataset, FIRST, swap)
+    assert failed(dataset) == {"samples with other seed words"}
+
+
+def change_manifest(root: Path, **changes: object) -> None:
+    content = json.loads((root / "manifest.json").read_text())
+    (root / "manifest.json").write_text(json.dumps(content | changes))
+
+
+def test_surplus_of_one_split_does_not_make_up_for_another(dataset: Path) -> None:
+    change_manifest(dataset, splits={"train": 9, "valid": 1, "test": 0})
+    (missing,) = [check for check in verify(dataset).checks if not check.passed]
+    assert (missing.name, missing.observed) == ("samples missing", 2)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"inputs": ["source"]}, {"outputs": ["head"]}, {"shape": [8, 9]}, {"extent": [1.0, 2.0]}, {"dtype": "float64"}, {"seed": 9}]
+)
+def test_manifest_that_contradicts_its_recipe(dataset: Path, changes: dict[str, object]) -> None:
+    change_manifest(dataset, **changes)
+    with pytest.raises(DatasetError, match=f"manifest of 'darcy' has {next(iter(changes))} .* and its recipe"):
+        verify(dataset)
 
 
 def test_foreign_seed_words(dataset: Path) -> None:

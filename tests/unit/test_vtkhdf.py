@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import resource
 from pathlib import Path
 
 import h5py
@@ -47,6 +49,21 @@ def test_existing_file_is_replaced_and_nothing_else_is_left(box: Path, tmp_path:
 def test_no_such_sample(box: Path, tmp_path: Path, split: str, sample: int, sentence: str) -> None:
     with pytest.raises(DatasetError, match=sentence):
         export_sample(box, tmp_path / "a.vtkhdf", split=split, sample=sample)
+    assert not list(tmp_path.iterdir())
+
+
+def _export_within(box: Path, out: Path, limit: int) -> None:
+    # Beyond this size the kernel refuses to write, as it does on a full disk; Python ignores the signal that goes with it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with pytest.raises(DatasetError, match=r"a\.vtkhdf cannot be written \(File too large\)"):
+        export_sample(box, out)
+
+
+def test_no_room_left_is_a_sentence_and_leaves_nothing(box: Path, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=_export_within, args=(box, tmp_path / "a.vtkhdf", 1000))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
     assert not list(tmp_path.iterdir())
 
 

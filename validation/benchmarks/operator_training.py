@@ -1,9 +1,12 @@
 """Training an FNO on neuraloperator's small Darcy set, beside neuraloperator's own Trainer.
 
 Both sides get the same files, the same architecture (4 layers, hidden 24, 16 modes), the H1 loss, batches of 8, the same number of
-epochs and the same seed, in one process with the same number of threads, and both are judged by their last epoch. The peer trains on
-all 1,000 samples; ours needs a valid split and trains on 950. Both are measured on the 50 test samples, in the file's own units, by
-the same three lines of NumPy.
+epochs and the same seed, in one process with the same number of threads, and both are judged by their last epoch. Both are measured
+on the 50 test samples, in the file's own units, by the same three lines of NumPy.
+
+Each side has its own schedule and learning rate, which the details of the report state. The peer's are those that it publishes: StepLR
+from 5e-3, halved every fifth of the epochs, on all 1,000 samples. Ours are this package's defaults: one cycle up to 4e-3, on 950
+samples, since 50 are kept as the valid split. The check without symmetries is therefore of two trainings, not of one and the same.
 
 The file samples the unit square at j/16, j = 0..15. Its symmetries, the reflections and rotations of the square, therefore take
 sample j to sample -j modulo 16: the symmetries named ``reflect_nodes_x`` and so on.
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 from sciml.checks import Check, CheckReport
 from sciml.data.durable import write_text_durably
 from sciml.errors import DatasetError
+from validation.options import check_between
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +43,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One side of the comparison."""
+    """One side of the comparison; `training` holds its samples, schedule and learning rate."""
 
     mean_relative_l2: float
     median_relative_l2: float
     seconds: float
     cpu_seconds: float
     parameters: int
+    training: dict[str, Any]
 
 
 def run(*, epochs: int = 40, data: Path = REFERENCE, seed: int = 0, out: Path = Path("demo/operator-training.json")) -> CheckReport:
     """Train three times for `epochs` epochs on the files in `data`; the report is also written to `out`."""
+    check_between("epochs", epochs, 1, 100_000)
+    check_between("seed", seed, 0, 2**63 - 1)
     start = time.perf_counter()
     arrays = {split: _load(data / name) for split, name in FILES.items()}
     outcomes = {"neuraloperator": _peer(arrays, epochs, seed)}
@@ -72,9 +79,9 @@ def _checks(outcomes: dict[str, Outcome]) -> list[Check]:
         return Check(name, observed, "<=", factor * figure, unit=unit, reference=f"{factor:g} x {trainer} ({figure:.4g})", status="peer")
 
     return [
-        check("mean relative L2, same training", plain.mean_relative_l2, 1.15, peer.mean_relative_l2),
+        check("mean relative L2, without symmetries", plain.mean_relative_l2, 1.15, peer.mean_relative_l2),
         check("mean relative L2, with the square's symmetries", symmetric.mean_relative_l2, 0.9, peer.mean_relative_l2),
-        check("processor time, same training", plain.cpu_seconds, 1.3, peer.cpu_seconds, "s"),
+        check("processor time, without symmetries", plain.cpu_seconds, 1.3, peer.cpu_seconds, "s"),
         check("processor time, with the square's symmetries", symmetric.cpu_seconds, 1.3, peer.cpu_seconds, "s"),
     ]
 
@@ -83,12 +90,16 @@ def _peer(arrays: dict[str, tuple[Fields, Fields]], epochs: int, seed: int) -> O
     from validation.peers.neuraloperator_trainer import PeerSettings, train
 
     log.info("neuraloperator's Trainer, %d epochs ...", epochs)
-    result, seconds, cpu = _timed(lambda: train(*arrays["train"], *arrays["test"], PeerSettings(epochs=epochs, seed=seed)))
-    return _outcome(result.prediction, arrays["test"][1], seconds, cpu, result.parameters)
+    settings = PeerSettings(epochs=epochs, seed=seed)
+    result, seconds, cpu = _timed(lambda: train(*arrays["train"], *arrays["test"], settings))
+    schedule = f"StepLR, halved every {settings.halving_epochs} epochs"
+    training = {"samples": len(arrays["train"][0]), "schedule": schedule, "learning_rate": settings.learning_rate}
+    return _outcome(result.prediction, arrays["test"][1], seconds, cpu, result.parameters, training)
 
 
 def _ours(folder: Path, test: tuple[Fields, Fields], epochs: int, seed: int, augment: bool, work: Path) -> Outcome:
     from sciml.data.convert import import_arrays
+    from sciml.data.loader import open_dataset
     from sciml.training import TrainSettings, load_operator, train
 
     log.info("sciml train, %d epochs%s ...", epochs, " with the square's symmetries" if augment else "")
@@ -100,13 +111,14 @@ def _ours(folder: Path, test: tuple[Fields, Fields], epochs: int, seed: int, aug
     run_folder = work / ("symmetries" if augment else "plain")
     result, seconds, cpu = _timed(lambda: train(path, run_folder, settings))
     prediction = load_operator(run_folder, "last").predict(test[0][:, None])[:, 0]
-    return _outcome(prediction, test[1], seconds, cpu, result.parameters)
+    training = {"samples": len(open_dataset(path, "train")), "schedule": settings.schedule, "learning_rate": settings.learning_rate}
+    return _outcome(prediction, test[1], seconds, cpu, result.parameters, training)
 
 
-def _outcome(prediction: Fields, truth: Fields, seconds: float, cpu_seconds: float, parameters: int) -> Outcome:
+def _outcome(prediction: Fields, truth: Fields, seconds: float, cpu_seconds: float, parameters: int, training: dict[str, Any]) -> Outcome:
     difference, size = (np.asarray(field, dtype=np.float64).reshape(len(truth), -1) for field in (prediction - truth, truth))
     errors = np.linalg.norm(difference, axis=1) / np.linalg.norm(size, axis=1)
-    outcome = Outcome(float(errors.mean()), float(np.median(errors)), seconds, cpu_seconds, parameters)
+    outcome = Outcome(float(errors.mean()), float(np.median(errors)), seconds, cpu_seconds, parameters, training)
     log.info("  mean relative L2 %.4f, %.0f s (%.0f s of processor time)", outcome.mean_relative_l2, seconds, cpu_seconds)
     return outcome
 

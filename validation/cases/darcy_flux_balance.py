@@ -16,6 +16,7 @@ from sciml.discretize import discretize
 from sciml.grid import Grid
 from sciml.problems import Darcy, seed_words
 from solvers import linear_solve
+from validation.options import check_between
 
 Array = NDArray[np.float64]
 LAWS = ("binary", "log_normal", "smooth_step")
@@ -24,6 +25,9 @@ RTOL = 1e-10
 
 def run(*, samples: int = 3, resolution: int = 64, seed: int = 0) -> CheckReport:
     """Solve `samples` random media of each law in 2-D, and one of each in 3-D at a third of the resolution."""
+    check_between("samples", samples, 1, 10_000)
+    check_between("resolution", resolution, 4, 512)
+    check_between("seed", seed, 0, 2**63 - 1)
     start = time.perf_counter()
     checks = []
     for law in LAWS:

@@ -10,6 +10,7 @@ from sciml.checks import Check, CheckReport
 from sciml.discretize import discretize
 from sciml.problems import Darcy, seed_words
 from solvers import linear_solve
+from validation.options import check_between
 
 LAWS = ("binary", "log_normal", "smooth_step")
 RTOL = 1e-10
@@ -18,6 +19,9 @@ SLACK = 1e-8  # what an error of size rtol, amplified by the condition of a 64 x
 
 def run(*, samples: int = 5, resolution: int = 64, seed: int = 0) -> CheckReport:
     """Solve `samples` random media of each law twice: driven by its sides alone, and by a source with zero pressure on all sides."""
+    check_between("samples", samples, 1, 10_000)
+    check_between("resolution", resolution, 4, 512)
+    check_between("seed", seed, 0, 2**63 - 1)
     start = time.perf_counter()
     checks = []
     for law in LAWS:

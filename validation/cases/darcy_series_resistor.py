@@ -17,6 +17,7 @@ from sciml.checks import Check, CheckReport
 from sciml.discretize import discretize
 from sciml.problems import Darcy
 from solvers import linear_solve
+from validation.options import check_between
 
 Array = NDArray[np.float64]
 EXTENT = (1.0, 0.6, 0.8)
@@ -25,6 +26,7 @@ JUMP = 2.5
 
 def run(*, cells: int = 24) -> CheckReport:
     """Layers across each axis in turn, in 2-D and 3-D, with permeability ratios of 4 to a million."""
+    check_between("cells", cells, 4, 64)
     start = time.perf_counter()
     checks = []
     for dimension in (2, 3):

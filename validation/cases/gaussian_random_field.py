@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sciml.checks import Check, CheckReport, Relation
 from sciml.fields import GaussianRandomField
 from sciml.grid import Grid
+from validation.options import check_between
 
 Array = NDArray[np.float64]
 Wave = tuple[int, ...]
@@ -35,6 +36,8 @@ STUDIES = {
 
 def run(*, samples: int = 2000, seed: int = 0) -> CheckReport:
     """Draw `samples` fields of each law and compare them with the closed form."""
+    check_between("samples", samples, 100, 1_000_000)
+    check_between("seed", seed, 0, 2**63 - 1)
     start = time.perf_counter()
     checks = []
     for number, (name, (law, grid)) in enumerate(STUDIES.items()):

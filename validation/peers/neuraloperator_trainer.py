@@ -40,6 +40,11 @@ class PeerSettings:
     weight_decay: float = 1e-4
     seed: int = 0
 
+    @property
+    def halving_epochs(self) -> int:
+        """Epochs after which the learning rate is halved, again and again."""
+        return max(1, self.epochs // 5)
+
 
 @dataclass(frozen=True)
 class PeerResult:
@@ -65,7 +70,7 @@ def train(train_x: Fields, train_y: Fields, test_x: Fields, test_y: Fields, sett
         projection_channel_ratio=2,
     )
     optimizer = AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=max(1, settings.epochs // 5), gamma=0.5)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=settings.halving_epochs, gamma=0.5)
     trainer = Trainer(model=model, n_epochs=settings.epochs, data_processor=processor, eval_interval=settings.epochs)
     with warnings.catch_warnings():
         # The Trainer hands every loss and model the whole batch, about which they then complain.
