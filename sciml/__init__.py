@@ -23,6 +23,10 @@ _HOMES = {
 __all__ = ["__version__", "generate", "load_recipe", "open_dataset"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sciml' has no attribute {name!r}")

@@ -49,10 +49,12 @@ def list_(as_json: Json = False) -> None:
 def generate(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a path to a recipe.toml.")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset; an interrupted one is completed.")],
-    samples: Annotated[int | None, typer.Option(min=1, help="Number of samples over all splits; the recipe's own where left out.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Over all splits, default the recipe's; more add, fewer remove none.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The recipe's own where left out.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the samples do not depend on it.")] = 1,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry of the recipe.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, as problem.resolution=64 (repeatable).")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

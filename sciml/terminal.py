@@ -155,6 +155,8 @@ def _outline(figures: Mapping[str, Any], indent: str = "") -> list[str]:
 def _show(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_show(item) for item in value)
+    if value is None:
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -50,7 +50,7 @@ class GenerationResult:
     samples : per split, what the dataset holds now.
     generated, already_there : samples made by this call, and found complete.
     seconds : wall time.
-    worst_residual : largest relative residual among the samples made; NaN when none was.
+    worst_residual : largest relative residual among the samples made; None when none was.
     """
 
     path: str
@@ -58,7 +58,7 @@ class GenerationResult:
     generated: int
     already_there: int
     seconds: float
-    worst_residual: float
+    worst_residual: float | None
 
 
 def generate(
@@ -126,7 +126,7 @@ def generate(
         generated=len(residuals),
         already_there=total - len(residuals),
         seconds=time.perf_counter() - began,
-        worst_residual=max(residuals, default=float("nan")),
+        worst_residual=max(residuals, default=None),
     )
 
 

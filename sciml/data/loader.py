@@ -44,7 +44,8 @@ def open_dataset(path: str | os.PathLike[str], split: str = "train") -> Dataset:
         raise DatasetError(f"split {split!r} does not exist: choose one of {', '.join(SPLITS)}")
     if not manifest.complete:
         have, want = sum(map(manifest.covered, SPLITS)), sum(manifest.splits.values())
-        raise DatasetError(f"{root} is unfinished ({have} of {want} samples in finished shards): run the command that makes it again")
+        what = f"{root} is unfinished ({have} of {want} samples in finished shards)"
+        raise DatasetError(f"{what}: run the same command again, it goes on where it stopped")
     return Dataset(root, manifest, split)
 
 

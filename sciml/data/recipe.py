@@ -184,9 +184,16 @@ def _override(content: dict[str, Any], override: str) -> None:
     section[names[-1]] = value
 
 
-def _hint(word: Any, known: Iterable[str]) -> str:
+def _hint(word: Any, known: Iterable[str], prefix: str = "") -> str:
     close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    return f", did you mean {prefix + close[0]!r}" if close else ""
+
+
+def _section_of(key: Any) -> str:
+    """The section of a recipe that has `key`; empty where none has."""
+    sections: dict[str, list[type[BaseModel]]] = {"solver": [SolverSettings], "data": [DataSettings]}
+    sections["problem"] = [*problem_kinds().values()]
+    return next((name for name, models in sections.items() if any(key in model.model_fields for model in models)), "")
 
 
 def _sentence(error: ValidationError | RecursionError) -> str:
@@ -197,16 +204,32 @@ def _sentence(error: ValidationError | RecursionError) -> str:
     keys = _known_keys()  # a location also names the members of unions that were tried: only keys mean something to a reader
     *above, last = [part for part in first["loc"] if not isinstance(part, int)] or ["recipe"]
     place = ".".join(str(part) for part in (*(part for part in above if part in keys), last))
+    if first["type"] == "extra_forbidden" and not above and _section_of(last):
+        return f"unknown key {last!r}, did you mean '{_section_of(last)}.{last}'?"
     if first["type"] == "extra_forbidden" and last in keys:
         return f"key {place!r} does not belong to this kind; remove it, or give the section anew as an inline table {{kind = ...}}"
     if first["type"] == "extra_forbidden":
-        return f"unknown key {place!r}{_hint(last, keys)}; remove or correct it"
+        return f"unknown key {place!r}{_hint(last, keys, place.removesuffix(last))}; remove or correct it"
     if first["type"] == "missing":
         return f"{place} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ")
+    message = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] == "union_tag_invalid":
+        tags = first["ctx"]["expected_tags"]
+        message = f"choose kind from {tags}{_hint(first['ctx']['tag'], tags.split(chr(39)))}"
     value = first["input"]
     shown = f" = {value!r}" if isinstance(value, (str, int, float, bool, list, tuple)) and len(repr(value)) < 80 else ""
     return f"{place}{shown}: {message[0].lower() + message[1:]}"
+
+
+_PLAIN = {
+    "tuple_type": "give a number, or a list with one entry an axis",
+    "model_type": "give a table with its keys",
+    "model_attributes_type": "give a table with its keys, or an inline table {kind = ...}",
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+}
 
 
 def _known_keys() -> set[str]:

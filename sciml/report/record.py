@@ -190,9 +190,17 @@ def _dataset(config: Object) -> tuple[Object | None, str, Recipe | None]:
         if identity not in (None, manifest.identity):
             return None, f"The dataset in {place} is not the one that this run was trained on any more.", None
         recipe = None if manifest.recipe is None else Recipe.from_canonical_json(manifest.recipe_json)
-        return describe(place), "", recipe
+        return describe(place), _growth(config["data"].get("samples"), manifest.splits), recipe
     except (DatasetError, RecipeError) as error:
         return None, f"The dataset cannot be read: {error}.", None
+
+
+def _growth(then: Mapping[str, int] | None, now: Mapping[Any, int]) -> str:
+    """What to say where the dataset has other sizes than when the run was trained; empty where it has the same."""
+    if not then or all(now.get(split) == count for split, count in then.items()):
+        return ""
+    sizes = ", ".join(f"{count} {split} (now {now.get(split, 0)})" for split, count in then.items())
+    return f"The dataset has grown since this run was trained on {sizes}; errors and commands below that name it mean the smaller one."
 
 
 def _damaged(file: Path, reason: str) -> CheckpointError:

@@ -71,7 +71,8 @@ def data_section(record: RunRecord) -> Markup:
         "precision": data["dtype"],
         "size": f"{figure(data['bytes'] / 1e6)} MB",
     }
-    return section("The data", element("p", _code_spans(intro)), facts({**counts, **certificate, **identity}), identifier="data")
+    note = element("p", record.data_note, class_="note") if record.data_note else Markup()
+    return section("The data", element("p", _code_spans(intro)), note, facts({**counts, **certificate, **identity}), identifier="data")
 
 
 def environment_section(record: RunRecord) -> Markup:

@@ -207,7 +207,7 @@ def test_report_writes_page_twin_and_picture(run: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["dracy"], ["'dracy'", "'darcy'"]),
-        (["darcy", "--set", "problem.resolutoin=8"], ["resolutoin", "'resolution'"]),
+        (["darcy", "--set", "problem.resolutoin=8"], ["resolutoin", "'problem.resolution'"]),
         (["darcy", "--set", "problem.resolution=1"], ["resolution", "1"]),
         (["darcy", "--set", "problem.permeability.low=-3"], ["permeability", "-3"]),
         (["darcy", "--set", "problem.permeability.high=nan"], ["permeability", "nan"]),

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,8 +42,8 @@ def test_overrides_are_validated_and_change_the_identity():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("problem.resoluton=64", "unknown key 'problem.resoluton', did you mean 'resolution'"),
-        ("problem.permeability.field.tua=3", "unknown key 'problem.permeability.field.tua', did you mean 'tau'"),
+        ("problem.resoluton=64", "unknown key 'problem.resoluton', did you mean 'problem.resolution'"),
+        ("problem.permeability.field.tua=3", "unknown key 'problem.permeability.field.tua', did you mean 'problem.permeability.field.tau'"),
         ("problem.resolution=1", "problem.resolution = 1: .*greater than or equal to 2"),
         ("problem.resolution=[8,8,8]", "does not fit dimension = 2"),
         ("problem.permeability.low=nan", "permeability.low = nan: .*finite"),
@@ -55,6 +58,11 @@ def test_overrides_are_validated_and_change_the_identity():
         ("problem.permeability.kind=uniform", "key 'problem.permeability.field' does not belong to this kind; remove it"),
         ("problem.permeability.field.alpha=1", "alpha = 1 gives a field of infinite variance in 2 dimensions: take alpha > 1"),
         ("resolution", "must read section.key=value"),
+        ("resolution=16", "unknown key 'resolution', did you mean 'problem.resolution'"),
+        ("rtol=1e-3", "unknown key 'rtol', did you mean 'solver.rtol'"),
+        ("problem.resolution=abc", "problem.resolution = 'abc': give a number, or a list with one entry an axis"),
+        ("problem.boundary=dirichlet", "problem.boundary = 'dirichlet': give a table"),
+        ("problem.boundary.x_low=neuman", "choose kind from 'dirichlet', 'neumann', 'periodic', did you mean 'neumann'"),
         ("name.x=1", "'name' is a plain value"),
     ],
 )
@@ -81,6 +89,17 @@ def test_bad_files(tmp_path):
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(tmp_path / "mine.toml")
+
+
+def test_the_recipe_of_the_readme_is_valid(tmp_path):
+    readme = Path(__file__).parents[2] / "README.md"
+    if not readme.is_file():
+        pytest.skip("README.md is read from the checkout")
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", readme.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "layered.toml").write_text(block, encoding="utf-8")
+    problem = load_recipe(tmp_path / "layered.toml").problem
+    assert problem.grid.shape == (64, 48)
+    assert problem.inputs == ("permeability", "boundary_x_low")
 
 
 def test_split_sizes_sum_and_follow_the_fractions():

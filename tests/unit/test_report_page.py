@@ -497,3 +497,10 @@ def test_one_picture_for_a_readme(tmp_path: Path) -> None:
     assert picture.std() > 0.1
     with pytest.raises(CheckpointError, match="no last sample"):
         save_picture(run, tmp_path / "p.png", rank="last")
+
+
+def test_a_dataset_that_has_grown_is_said_to_have() -> None:
+    from sciml.report.record import _growth
+
+    assert _growth({"train": 8, "valid": 1}, {"train": 8, "valid": 1, "test": 1}) == ""
+    assert "8 train (now 16), 1 valid (now 2)" in _growth({"train": 8, "valid": 1}, {"train": 16, "valid": 2, "test": 2})
