@@ -31,8 +31,8 @@ def write(report: int, done: int) -> None:
     os.write(report, f"{done}\n".encode())
 
 
-def life(out: str, settings: list[str], samples: int, kill_after: float | None, from_first_sample: bool) -> list[int]:
-    """The numbers reported by one life."""
+def life(out: str, settings: list[str], samples: int, kill_after: float | None, reports: int) -> list[int]:
+    """The numbers reported by one life, killed `kill_after` seconds after it had reported `reports` samples; None lets it live."""
     incoming, outgoing = os.pipe()
     process = os.fork()
     if process == 0:
@@ -42,8 +42,8 @@ def life(out: str, settings: list[str], samples: int, kill_after: float | None, 
     os.close(outgoing)
     text = b""
     if kill_after is not None:
-        if from_first_sample:
-            text = os.read(incoming, 1)
+        while text.count(b"\n") < reports and (block := os.read(incoming, 1)):
+            text += block
         time.sleep(kill_after)
         os.kill(process, signal.SIGKILL)
     while block := os.read(incoming, 1 << 16):
@@ -58,9 +58,11 @@ def main(out: str, kills: int, samples: int, settings: list[str]) -> None:
     lives = []
     for number in range(kills):
         # Every fourth is killed while it starts and looks at what is there, the others while they solve and write.
+        # Counting reports and not seconds keeps a fast machine from finishing before the last kill.
         starting = number % 4 == 0
-        lives.append(life(out, settings, samples, rng.uniform(0, 0.4 if starting else 0.1), not starting))
-    lives.append(life(out, settings, samples, None, False))
+        after = rng.uniform(0, 0.4 if starting else 0.004)
+        lives.append(life(out, settings, samples, after, 0 if starting else rng.randint(1, 4)))
+    lives.append(life(out, settings, samples, None, 0))
     sys.stdout.write(json.dumps({"lives": lives}))
 
 

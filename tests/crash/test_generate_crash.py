@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize(("kills", "samples"), [(20, 120), pytest.param(200, 600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "samples"), [(20, 240), pytest.param(200, 2400, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(tmp_path: Path, kills: int, samples: int) -> None:
     script = Path(__file__).with_name("kill_generation.py")
     command = [sys.executable, str(script), str(tmp_path / "killed"), str(kills), str(samples), *SETTINGS]
