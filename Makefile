@@ -32,7 +32,7 @@ $(INTEROP): $(INSTALLED)
 	.venv-interop/bin/python -m pip install --quiet the-well==1.2.0 xarray==2026.9.0 h5netcdf==1.8.2 vtk==9.7.2
 	touch $@
 
-demo: $(INSTALLED)  ## generate Darcy data, train an operator, check it, write a report: about two minutes
+demo: $(INSTALLED)  ## generate Darcy data, train an operator, check it, write a report: one to two minutes
 	$(BIN)/sciml generate darcy --samples 480 --seed 0 --workers 2 --out $(DEMO)/data
 	$(BIN)/sciml verify $(DEMO)/data
 	$(BIN)/sciml train $(DEMO)/data --model fno --hidden-channels 16 --modes 12 --epochs 12 --out $(DEMO)/run

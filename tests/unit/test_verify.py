@@ -166,6 +166,11 @@ def test_manifest_that_contradicts_its_recipe(dataset: Path, changes: dict[str, 
         verify(dataset)
 
 
+def test_foreign_sample_number(dataset: Path) -> None:
+    forge(dataset, FIRST, lambda file: file["provenance/index"].__setitem__(2, 7))
+    assert failed(dataset) == {"samples with other seed words"}
+
+
 def test_foreign_seed_words(dataset: Path) -> None:
     forge(dataset, FIRST, lambda file: file["provenance/seed_words"].__setitem__((2, 0), 5))
     assert failed(dataset) == {"samples with other seed words"}
