@@ -1,16 +1,26 @@
-"""Conjugate gradients in the flexible form, plain, with a user's preconditioner, or with a multigrid cycle."""
+"""Conjugate gradients in the flexible form, plain, with a user's preconditioner, or with a multigrid cycle.
+
+The flexible form takes the Polak-Ribiere coefficient ``beta = z_new . (r_new - r_old) / (z_old . r_old)``, which forgives a preconditioner
+that is not exactly linear or symmetric (Notay 2000, "Flexible conjugate gradients", eq. 2.1 with one stored direction) and equals the
+usual formula where it is. With r_old = r_new + alpha A p no old residual is kept.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.linear.multigrid import MultigridHierarchy
-from solvers.linear.stencil import StencilOperator
+from solvers.linear.multigrid import Memory, MultigridHierarchy
+from solvers.linear.multigrid_kernels import conjugate_gradients
+from solvers.linear.stencil import StencilOperator, lift
 from solvers.linear.system import Attempt, System, Vector
 from solvers.result import Status
+
+#: Iterates x and r in place, appends residual norms, at most as many as the last argument says; INDEFINITE or None.
+Inner = Callable[[Vector, Vector, list[float], int], Status | None]
 
 
 @dataclass(frozen=True)
@@ -28,18 +38,7 @@ class CG:
 
 @dataclass(frozen=True)
 class MultigridCG:
-    """Conjugate gradients preconditioned by one geometric multigrid V-cycle; for `StencilOperator` only.
-
-    Parameters
-    ----------
-    sweeps : red-black Gauss-Seidel sweeps before and after each coarse correction; at least 1.
-    """
-
-    sweeps: int = 1
-
-    def __post_init__(self) -> None:
-        if self.sweeps < 1:
-            raise ValueError(f"MultigridCG: sweeps is {self.sweeps}; it must be at least 1")
+    """Conjugate gradients preconditioned by one geometric multigrid V-cycle; for `StencilOperator` only."""
 
     @property
     def name(self) -> str:
@@ -49,60 +48,105 @@ class MultigridCG:
         if not isinstance(system.A, StencilOperator):
             raise TypeError(f"method 'multigrid_cg' needs a StencilOperator, but A is a {type(system.A).__name__}: take 'amg' or 'lu'")
         try:
-            hierarchy = MultigridHierarchy(system.A)
+            hierarchy = MultigridHierarchy(system.A, _scratch.memory)
         except np.linalg.LinAlgError:  # a part of the domain is cut off from every wall: the coarsest matrix is singular
             return Attempt(system.x0, status=Status.BREAKDOWN)
-        shape = hierarchy.levels[0].shape
+        return multigrid_cg(system, hierarchy)
 
-        def cycle(r: Vector) -> Vector:
-            return hierarchy.cycle(r.reshape(shape), sweeps=self.sweeps).ravel()
 
-        attempt = flexible_cg(system, cycle, limit=200)
-        return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
+def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
+    """`flexible_cg` with the V-cycle of `hierarchy` as one compiled call; ``system.A`` is the hierarchy's operator."""
+    A = hierarchy.operator
+    grid, singular = hierarchy.grid, hierarchy.singular
+    reaction = lift(A.reaction)
+    has_reaction = bool(reaction.any())
+    p = hierarchy.memory.take("direction", (grid.size,), np.float64)
+    q = hierarchy.memory.take("action", grid.shape, np.float64)
+    levels = (hierarchy.buffer, hierarchy.levels, hierarchy.roots, hierarchy.inverse, hierarchy.scale)
+
+    def inner(x: Vector, r: Vector, norms: list[float], budget: int) -> Status | None:
+        p[...] = 0.0
+        state = np.zeros(3)
+        shaped_x, shaped_r = x.reshape(grid.shape), r.reshape(grid.shape)
+        steps = budget if system.callback is None else 1
+        while budget > 0:
+            found = np.empty(min(steps, budget))
+            done, indefinite = conjugate_gradients(
+                shaped_x, shaped_r, p, q, grid.numbers, *A.lifted_faces, reaction, has_reaction, singular, *levels, state, found, system.tolerance
+            )  # fmt: skip
+            norms += found[:done].tolist()
+            budget -= done
+            if indefinite:
+                return Status.INDEFINITE
+            if system.callback is not None:
+                system.callback(x, norms[-1])
+            if norms[-1] <= system.tolerance:
+                break
+        return None
+
+    attempt = _restarted(system, inner, limit=200)
+    return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
+
+
+class _Scratch(threading.local):
+    """Memory for the hierarchies of each thread: contents do not outlive an attempt."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+
+
+_scratch = _Scratch()
 
 
 def flexible_cg(system: System, precondition: Callable[[Vector], Vector], *, limit: int) -> Attempt:
-    """Solve an SPD system by preconditioned conjugate gradients with the Polak-Ribiere coefficient.
+    """Solve an SPD system by preconditioned conjugate gradients; at most `limit` iterations where the system sets no `maxiter`."""
 
-    beta = z_new . (r_new - r_old) / (z_old . r_old) forgives a preconditioner that is not exactly symmetric (Notay 2000,
-    "Flexible conjugate gradients", eq. 2.1 with one stored direction) and equals the usual formula where it is. With
-    r_old = r_new + alpha A p no old residual is kept. When the recursive residual meets the tolerance, the true one is computed;
-    where that does not, the iteration restarts from it, and gives up once a restart no longer halves it.
-    """
-    maxiter = limit if system.maxiter is None else system.maxiter
-    x = system.x0.copy()
-    r = system.residual(x)
-    norms = [float(np.linalg.norm(r))]
-    iterations = 0
-    restarted_at = np.inf
-    while norms[-1] > system.tolerance:
-        if norms[-1] > 0.5 * restarted_at:
-            return Attempt(x, iterations, norms, Status.STAGNATION)
-        restarted_at = norms[-1]
+    def inner(x: Vector, r: Vector, norms: list[float], budget: int) -> Status | None:
         z = precondition(r)
         p = z
         rz = np.vdot(r, z).real
-        while norms[-1] > system.tolerance:
-            if iterations == maxiter:
-                return Attempt(x, iterations, norms, Status.MAX_ITERATIONS)
+        for _ in range(budget):
             q = system.matvec(p)
             curvature = np.vdot(p, q).real
             if not curvature > 0 or not rz > 0:
-                return Attempt(x, iterations, norms, Status.INDEFINITE)
+                return Status.INDEFINITE
             alpha = rz / curvature
-            x = x + alpha * p
-            r = r - alpha * q
-            iterations += 1
+            x += alpha * p
+            r -= alpha * q
             norms.append(float(np.linalg.norm(r)))
             if system.callback is not None:
                 system.callback(x, norms[-1])
             if norms[-1] <= system.tolerance:
                 break
             z = precondition(r)
-            new_rz = np.vdot(r, z).real
             beta = -alpha * np.vdot(z, q).real / rz  # z . (r_new - r_old) = -alpha z . q
             p = z + beta * p
-            rz = new_rz
+            rz = np.vdot(r, z).real
+        return None
+
+    return _restarted(system, inner, limit)
+
+
+def _restarted(system: System, inner: Inner, limit: int) -> Attempt:
+    """Iterate until the recursive residual meets the tolerance, then compute the true one.
+
+    Where that does not meet it, the iteration restarts from it, and gives up once a restart no longer halves it.
+    """
+    maxiter = limit if system.maxiter is None else system.maxiter
+    x = system.x0.copy()
+    r = system.residual(x) if x.any() else system.b.copy()
+    norms = [float(np.linalg.norm(r))]
+    restarted_at = np.inf
+    while norms[-1] > system.tolerance:
+        iterations = len(norms) - 1
+        if iterations >= maxiter:
+            return Attempt(x, iterations, norms, Status.MAX_ITERATIONS)
+        if norms[-1] > 0.5 * restarted_at:
+            return Attempt(x, iterations, norms, Status.STAGNATION)
+        restarted_at = norms[-1]
+        status = inner(x, r, norms, maxiter - iterations)
+        if status is not None:
+            return Attempt(x, len(norms) - 1, norms, status)
         r = system.residual(x)
         norms[-1] = float(np.linalg.norm(r))
-    return Attempt(x, iterations, norms)
+    return Attempt(x, len(norms) - 1, norms)

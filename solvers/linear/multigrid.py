@@ -1,64 +1,46 @@
 """Geometric multigrid for structured diffusion operators, used as a preconditioner of conjugate gradients.
 
-The grid is a network of resistors and every ingredient is read off that network, so one code serves one to three dimensions,
-any grid size, any mixture of boundary conditions and coefficients that jump:
-
-* a coarse cell joins two fine cells along each coarsened axis (one, at the end of an odd axis); its centre is the face between them,
-* interpolation weighs the two nearest coarse centres by the resistance of the way to them: linear interpolation where the
-  coefficient is smooth, flux-continuous where it jumps, zero at a Dirichlet wall, constant towards a Neumann wall,
-* a coarse face is the series of the resistances between the two coarse centres, in parallel over the fine rows it covers,
-* only strongly coupled axes are coarsened (semicoarsening), which keeps point smoothing effective for anisotropy along the axes.
-
-Smoothing is red-black Gauss-Seidel, with the colours reversed after the coarse correction, so the cycle is symmetric. On odd
-periodic axes two neighbours share a colour and the symmetry is only approximate; the conjugate gradients below are therefore
-the flexible (Polak-Ribiere) variant.
+Coarse grids, interpolation and coarse operators are those of `solvers.linear.galerkin`, smoothing is Chebyshev-accelerated Jacobi of degree
+two before and after the coarse correction, which is symmetric and does not depend on any order. Only strongly coupled axes are coarsened
+(semicoarsening), which keeps point smoothing effective for anisotropy along the axes. The cycle runs in float32 on an operator scaled to
+unit diagonal: half the bytes, and the conjugate gradients around it, in float64, do not notice.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg as sla
-from numba import njit
 from numpy.typing import NDArray
 
+from solvers.linear import multigrid_kernels as kernels
+from solvers.linear.galerkin import Coarsening, Layout, Offset, coarsening, couplings, fill_ghosts, galerkin, interpolate, star
 from solvers.linear.stencil import StencilOperator, lift
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
+Axes = tuple[bool, bool, bool]
 
 _COARSEST_CELLS = 48  # a dense factorisation of this size costs less than one sweep over a 32^2 grid
 _STRONG = 0.35  # an axis is coarsened where its mean coupling is at least this part of the strongest
 
 
-@dataclass(frozen=True, eq=False)
-class Level:
-    """One grid of the hierarchy, all arrays three-dimensional (singleton axes first)."""
+class Memory:
+    """Scratch memory that hierarchies of one thread, one after another, take their arrays from.
 
-    faces: tuple[Array, Array, Array]
-    reaction: Array
-    periodic: tuple[bool, bool, bool]
+    Fresh memory costs a page fault every 4 kB, which for small systems is as much as the arithmetic.
+    """
 
-    @cached_property
-    def diagonal(self) -> Array:
-        x, y, z = self.faces
-        total = self.reaction + x[:-1] + x[1:] + y[:, :-1] + y[:, 1:] + z[:, :, :-1] + z[:, :, 1:]
-        for axis, face in enumerate(self.faces):
-            if self.periodic[axis] and self.reaction.shape[axis] == 1:
-                total -= 2 * face[(slice(None),) * axis + (slice(0, 1),)]
-        return total
+    def __init__(self) -> None:
+        self._blocks: dict[str, Array] = {}
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.reaction.shape
-
-    def coarsened_axes(self) -> tuple[bool, bool, bool]:
-        """Axes longer than two cells whose mean coupling is strong."""
-        strength = [float(face.mean()) if n > 2 else 0.0 for face, n in zip(self.faces, self.shape, strict=True)]
-        strongest = max(strength)
-        x, y, z = (s > 0 and s >= _STRONG * strongest for s in strength)
-        return x, y, z
+    def take(self, name: str, shape: tuple[int, ...], dtype: type) -> Array:
+        """An array with undefined values, which the next call with this name may hand out again."""
+        size = int(np.prod(shape))
+        block = self._blocks.get(name)
+        if block is None or block.size < size:
+            block = self._blocks[name] = np.empty(size, dtype)
+        return block[:size].reshape(shape)
 
 
 class MultigridHierarchy:
@@ -67,250 +49,142 @@ class MultigridHierarchy:
     Parameters
     ----------
     operator : a `StencilOperator`; singular ones (pure Neumann or periodic) are solved in the complement of the constants.
+    memory : where to take arrays from; the hierarchy is valid until the next one is built there. None allocates its own.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : a part of the domain is cut off from every wall, so that the coarsest matrix is singular.
     """
 
-    def __init__(self, operator: StencilOperator) -> None:
+    def __init__(self, operator: StencilOperator, memory: Memory | None = None) -> None:
+        self.operator = operator
+        self.memory = Memory() if memory is None else memory
         self.singular = operator.is_singular
-        level = Level(operator.lifted_faces, lift(operator.reaction), operator.lifted_periodic)
-        self.levels = [level]
-        self.weights: list[tuple[Array, Array, Array]] = []
-        self.coarsened: list[tuple[bool, bool, bool]] = []
-        while level.reaction.size > _COARSEST_CELLS and any(axes := level.coarsened_axes()):
-            self.weights.append(_all_weights(level, axes))
-            self.coarsened.append(axes)
-            level = _coarsen(level, axes)
-            self.levels.append(level)
-        self._padded = [(np.zeros(tuple(n + 2 for n in lv.shape)), np.zeros(tuple(n + 2 for n in lv.shape))) for lv in self.levels]
-        self._inverse = _coarsest_inverse(level, self.singular)
+        dimension = len(operator.grid_shape)
+        self.grid = Layout(_shape(operator.reaction), dimension, operator.lifted_periodic)
+        layout, A, stored = self.grid, self._finest(), star(dimension)
+        layouts, operators, diagonals, weights, steps = [layout], [A], [], [], []
+        while layout.cells > _COARSEST_CELLS and any(axes := _coarsened_axes(A, layout, stored)):
+            how, depth = coarsening(layout, axes, stored), len(steps)
+            layout, stored = how.coarse, couplings(dimension)
+            parts = self._take(f"parts {depth}", len(A), len(how.parts), layout.size)
+            for array, split in zip(A, parts, strict=True):
+                how.split(array, split)
+            W = self._take(f"weights {depth}", len(how.children) + len(how.masked), layout.size)
+            A = self._take(f"operator {depth + 1}", 1 + len(stored), layout.size)
+            interpolate(parts, how, W)
+            galerkin(parts, W, how, A)
+            layouts.append(layout)
+            operators.append(A)
+            diagonals.append(parts[0])
+            weights.append(W[: len(how.children)])
+            steps.append(how)
+        self.inverse = _coarsest_inverse(A, layout, stored, self.singular)
+        self._pack(layouts, operators, diagonals, weights, steps)
 
-    def cycle(self, residual: Array, *, sweeps: int = 1) -> Array:
-        """One V(sweeps, sweeps) cycle from a zero guess; `residual` and the result are three-dimensional."""
-        u, f = self._padded[0]
-        f[1:-1, 1:-1, 1:-1] = residual
-        last = len(self.levels) - 1
-        for depth in range(last):
-            u, f = self._padded[depth]
-            level = self.levels[depth]
-            u[...] = 0.0
-            for _ in range(sweeps):
-                _sweep(u, f, *level.faces, level.diagonal, *level.periodic, 0)
-            self._padded[depth + 1][1][...] = 0.0
-            _residual_restrict(u, f, self._padded[depth + 1][1], level.faces, level.diagonal, level.periodic,
-                               self.weights[depth], self.coarsened[depth])  # fmt: skip
-        u, f = self._padded[last]
-        shape = self.levels[last].shape
-        u[1:-1, 1:-1, 1:-1] = (self._inverse @ f[1:-1, 1:-1, 1:-1].ravel()).reshape(shape)
-        for depth in range(last - 1, -1, -1):
-            u, f = self._padded[depth]
-            level = self.levels[depth]
-            _prolong_add(u, self._padded[depth + 1][0], self.weights[depth], self.coarsened[depth], level.periodic)
-            for _ in range(sweeps):
-                _sweep(u, f, *level.faces, level.diagonal, *level.periodic, 1)
-        z = self._padded[0][0][1:-1, 1:-1, 1:-1].copy()
-        return z - z.mean() if self.singular else z
+    def _finest(self) -> Array:
+        """Diagonal and couplings of level 0, in units of the mean diagonal: float32 has a short range."""
+        A = self._take("operator 0", 1 + self.grid.dimension, self.grid.size)
+        self.unit = float(self.operator.diagonal.mean()) or 1.0
+        faces, reaction = self.operator.lifted_faces, lift(self.operator.reaction)
+        kernels.star_entries(*faces, reaction, 1.0 / self.unit, A.reshape(len(A), *self.grid.array_shape), self.grid.numbers)
+        return A
+
+    def _take(self, name: str, *shape: int) -> Array:
+        return self.memory.take(name, shape, np.float32)
+
+    def _pack(
+        self, layouts: list[Layout], operators: list[Array], diagonals: list[Array], weights: list[Array], steps: list[Coarsening]
+    ) -> None:
+        """Scale all levels to unit diagonal and lay them out in one buffer."""
+        total = sum((len(A) - 1 + 3) * lay.size for A, lay in zip(operators, layouts, strict=True)) + sum(W.size for W in weights)
+        self.buffer = self._take("levels", total)
+        self.levels = np.zeros((len(layouts), kernels.LEVEL_NUMBERS), np.int64)
+        self.roots = np.zeros((len(layouts), 2), np.float32)
+        roots = [self._take(f"root {depth}", lay.size) for depth, lay in enumerate(layouts)]
+        for A, root in zip(operators, roots, strict=True):
+            kernels.inverse_roots(A[0], root)
+        free = 0
+        for depth, (lay, A) in enumerate(zip(layouts, operators, strict=True)):
+            row = self.levels[depth]
+            row[:9], row[kernels.STAR], row[kernels.STEP : kernels.STEP + 3] = lay.numbers, depth == 0, 1
+            row[kernels.COUPLINGS] = free
+            scaled = self.buffer[free : free + (len(A) - 1) * lay.size].reshape(len(A) - 1, lay.size)
+            ends = _ends(lay, star(lay.dimension) if depth == 0 else couplings(lay.dimension))
+            bound = kernels.scale_couplings(A, roots[depth], ends, *lay.span, lay.numbers, lay.array_shape[1], scaled)
+            self.roots[depth] = _chebyshev_roots(bound)
+            free += scaled.size
+            if depth < len(weights):
+                W, how = weights[depth], steps[depth]
+                row[kernels.STEP : kernels.STEP + 3] += np.array(how.axes)
+                row[kernels.WEIGHTS] = free
+                scaled = self.buffer[free : free + W.size].reshape(W.shape)
+                places = np.array([how.locate(child) for child in how.children])
+                kernels.scale_weights(W, diagonals[depth], places, roots[depth + 1], *how.coarse.span, scaled)
+                for array in scaled:
+                    fill_ghosts(array.reshape(how.coarse.array_shape), how.coarse.numbers)
+                free += W.size
+            row[kernels.VECTORS : kernels.VECTORS + 3] = free + lay.size * np.arange(3)
+            self.buffer[free : free + 3 * lay.size] = 0.0
+            free += 3 * lay.size
+        diagonal = np.sqrt(layouts[-1].inside(operators[-1][0])).ravel()
+        self.inverse = (diagonal[:, None] * self.inverse * diagonal).astype(np.float32)
+        self.scale = np.ascontiguousarray(self.grid.inside(roots[0]))
+
+    def precondition(self, residual: Array) -> Array:
+        """One V-cycle from a zero guess: an approximation of ``A^-1 residual`` of the residual's shape, with mean zero where A is singular."""
+        r = np.asarray(residual, np.float64).reshape(self.grid.shape)
+        norm = float(np.linalg.norm(r)) or 1.0
+        kernels.load(self.buffer, self.levels[0], self.scale, r, 1.0 / norm)
+        kernels.cycle(self.buffer, self.levels, self.roots, self.inverse)
+        z = np.empty_like(r)
+        kernels.store(self.buffer, self.levels[0], self.scale, norm / self.unit, z)
+        if self.singular:
+            z -= z.mean()
+        return z.reshape(np.shape(residual))
 
 
-def _coarsest_inverse(level: Level, singular: bool) -> Array:
-    """Dense inverse of the coarsest matrix (of its non-singular part where constants are in the null space)."""
-    n = level.reaction.size
-    columns = np.eye(n).reshape((n, *level.shape))
-    dense = StencilOperator(level.faces, level.reaction, level.periodic)
-    matrix = np.array([dense.matvec(column).ravel() for column in columns])
-    if singular:
-        matrix += np.mean(level.diagonal) / n  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
-    factor = sla.cho_factor(matrix)
-    return np.ascontiguousarray(sla.cho_solve(factor, np.eye(n)))
-
-
-def _all_weights(level: Level, axes: tuple[bool, bool, bool]) -> tuple[Array, Array, Array]:
-    x, y, z = (
-        np.ascontiguousarray(np.moveaxis(_weights(_axis_first(level.faces[k], k), level.periodic[k]), 0, k))
-        if axes[k]
-        else np.ones(level.shape)
-        for k in range(3)
-    )
+def _shape(array: Array) -> tuple[int, int, int]:
+    x, y, z = lift(array).shape
     return x, y, z
 
 
-def _axis_first(array: Array, axis: int) -> Array:
-    return np.ascontiguousarray(np.moveaxis(array, axis, 0))
+def _coarsened_axes(A: Array, layout: Layout, stored: tuple[Offset, ...]) -> Axes:
+    """Axes that can be coarsened and whose mean coupling is strong."""
+    strength = np.zeros(3)
+    for array, offset in zip(A[1:], stored, strict=True):
+        strength -= np.abs(offset) * float(array.sum())
+    strength[np.array(layout.shape) <= 2] = 0.0
+    x, y, z = (bool(s > 0 and s >= _STRONG * strength.max()) for s in strength)
+    return x, y, z
 
 
-@njit(cache=True, error_model="numpy")
-def _inner_resistance(faces, j, k, coarse):  # type: ignore[no-untyped-def]
-    """Resistance between the two fine cells of a coarse cell; 0 for a coarse cell of one fine cell."""
-    n = faces.shape[0] - 1
-    return 1.0 / faces[2 * coarse + 1, j, k] if 2 * coarse + 1 < n else 0.0
+def _ends(layout: Layout, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
+    """Flat distances of the two cells of each coupling from where it is stored."""
+    corners = [tuple(max(0, -o) for o in offset) for offset in stored]
+    return np.array([(layout.distance(c), layout.distance(c) + layout.distance(o)) for c, o in zip(corners, stored, strict=True)])  # type: ignore[arg-type]
 
 
-@njit(cache=True, error_model="numpy")
-def _weights(faces, periodic):  # type: ignore[no-untyped-def]
-    """Weight of a fine cell's own coarse centre along axis 0; the rest goes to the coarse neighbour on its outer side."""
-    n = faces.shape[0] - 1
-    nc = (n + 1) // 2
-    out = np.ones((n, faces.shape[1], faces.shape[2]))
-    for i in range(n):
-        coarse = i // 2
-        outer = i if i % 2 == 0 else i + 1
-        neighbour = coarse - 1 if i % 2 == 0 else coarse + 1
-        at_wall = not periodic and (neighbour < 0 or neighbour >= nc)
-        neighbour = neighbour % nc
-        for j in range(faces.shape[1]):
-            for k in range(faces.shape[2]):
-                t = faces[outer, j, k]
-                if t == 0.0:
-                    continue
-                own = 0.5 * _inner_resistance(faces, j, k, coarse)
-                far = 1.0 / t
-                if not at_wall:
-                    far += 0.5 * _inner_resistance(faces, j, k, neighbour)
-                out[i, j, k] = far / (own + far)
-    return out
+def _chebyshev_roots(largest: float) -> tuple[float, float]:
+    """Step sizes of two Jacobi steps that damp the eigenvalues of ``D^-1 A`` in the upper three quarters of (0, largest] best."""
+    middle, half = 0.625 * largest, 0.375 * largest
+    return 1 / (middle + half * np.sqrt(0.5)), 1 / (middle - half * np.sqrt(0.5))
 
 
-@njit(cache=True, error_model="numpy")
-def _series(faces, periodic):  # type: ignore[no-untyped-def]
-    """Transmissibilities between coarse centres along axis 0, fine rows kept apart."""
-    n = faces.shape[0] - 1
-    nc = (n + 1) // 2
-    out = np.zeros((nc + 1, faces.shape[1], faces.shape[2]))
-    for c in range(nc + 1):
-        fine = min(2 * c, n)
-        for j in range(faces.shape[1]):
-            for k in range(faces.shape[2]):
-                t = faces[fine, j, k]
-                if t == 0.0:
-                    continue
-                resistance = 1.0 / t
-                if c > 0 or periodic:
-                    resistance += 0.5 * _inner_resistance(faces, j, k, (c - 1) % nc)
-                if c < nc or periodic:
-                    resistance += 0.5 * _inner_resistance(faces, j, k, c % nc)
-                out[c, j, k] = 1.0 / resistance
-    return out
-
-
-def _coarsen(level: Level, axes: tuple[bool, bool, bool]) -> Level:
-    faces = list(level.faces)
-    for axis in range(3):
-        if axes[axis]:
-            faces[axis] = np.moveaxis(_series(_axis_first(faces[axis], axis), level.periodic[axis]), 0, axis)
-        for other in range(3):
-            if axes[other] and other != axis:
-                faces[axis] = _sum_pairs(faces[axis], other)
-    reaction = level.reaction
-    for axis in range(3):
-        if axes[axis]:
-            reaction = _sum_pairs(reaction, axis)
-    x, y, z = (np.ascontiguousarray(face) for face in faces)
-    return Level((x, y, z), np.ascontiguousarray(reaction), level.periodic)
-
-
-def _sum_pairs(array: Array, axis: int) -> Array:
-    return np.add.reduceat(array, np.arange(0, array.shape[axis], 2), axis=axis)
-
-
-@njit(cache=True, error_model="numpy")
-def _fill_ghosts(u, px, py, pz):  # type: ignore[no-untyped-def]
-    """Copy the opposite layers into the ghost layers of periodic axes; other ghosts stay zero.
-
-    Plain loops: slice assignment compiles ten times longer than everything else here together.
-    """
-    nx, ny, nz = u.shape
-    if px:
-        for j in range(ny):
-            for k in range(nz):
-                u[0, j, k] = u[nx - 2, j, k]
-                u[nx - 1, j, k] = u[1, j, k]
-    if py:
-        for i in range(nx):
-            for k in range(nz):
-                u[i, 0, k] = u[i, ny - 2, k]
-                u[i, ny - 1, k] = u[i, 1, k]
-    if pz:
-        for i in range(nx):
-            for j in range(ny):
-                u[i, j, 0] = u[i, j, nz - 2]
-                u[i, j, nz - 1] = u[i, j, 1]
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
-def _sweep(u, f, tx, ty, tz, diagonal, px, py, pz, first_colour):  # type: ignore[no-untyped-def]
-    nx, ny, nz = diagonal.shape
-    for half in range(2):
-        colour = (first_colour + half) % 2
-        _fill_ghosts(u, px, py, pz)
-        for i in range(nx):
-            for j in range(ny):
-                for k in range((colour + i + j) % 2, nz, 2):
-                    s = f[i + 1, j + 1, k + 1]
-                    s += tx[i, j, k] * u[i, j + 1, k + 1] + tx[i + 1, j, k] * u[i + 2, j + 1, k + 1]
-                    s += ty[i, j, k] * u[i + 1, j, k + 1] + ty[i, j + 1, k] * u[i + 1, j + 2, k + 1]
-                    s += tz[i, j, k] * u[i + 1, j + 1, k] + tz[i, j, k + 1] * u[i + 1, j + 1, k + 2]
-                    u[i + 1, j + 1, k + 1] = s / diagonal[i, j, k]
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
-def _residual_restrict(u, f, coarse, faces, diagonal, periodic, weights, axes):  # type: ignore[no-untyped-def]
-    """coarse += P^T (f - A u), with P as in `_prolong_add`."""
-    nx, ny, nz = diagonal.shape
-    tx, ty, tz = faces
-    wx, wy, wz = weights
-    cx, cy, cz = coarse.shape[0] - 2, coarse.shape[1] - 2, coarse.shape[2] - 2
-    _fill_ghosts(u, periodic[0], periodic[1], periodic[2])
-    for i in range(nx):
-        ci, oi = _parents(i, axes[0], cx, periodic[0])
-        for j in range(ny):
-            cj, oj = _parents(j, axes[1], cy, periodic[1])
-            for k in range(nz):
-                ck, ok = _parents(k, axes[2], cz, periodic[2])
-                s = f[i + 1, j + 1, k + 1] - diagonal[i, j, k] * u[i + 1, j + 1, k + 1]
-                s += tx[i, j, k] * u[i, j + 1, k + 1] + tx[i + 1, j, k] * u[i + 2, j + 1, k + 1]
-                s += ty[i, j, k] * u[i + 1, j, k + 1] + ty[i, j + 1, k] * u[i + 1, j + 2, k + 1]
-                s += tz[i, j, k] * u[i + 1, j + 1, k] + tz[i, j, k + 1] * u[i + 1, j + 1, k + 2]
-                a, b, c = wx[i, j, k], wy[i, j, k], wz[i, j, k]
-                near, far = a * s, (1.0 - a) * s
-                coarse[ci, cj, ck] += near * b * c
-                coarse[ci, cj, ok] += near * b * (1.0 - c)
-                coarse[ci, oj, ck] += near * (1.0 - b) * c
-                coarse[ci, oj, ok] += near * (1.0 - b) * (1.0 - c)
-                if far != 0.0:
-                    coarse[oi, cj, ck] += far * b * c
-                    coarse[oi, cj, ok] += far * b * (1.0 - c)
-                    coarse[oi, oj, ck] += far * (1.0 - b) * c
-                    coarse[oi, oj, ok] += far * (1.0 - b) * (1.0 - c)
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def _parents(i, coarsened, nc, periodic):  # type: ignore[no-untyped-def]
-    """Padded indices of a fine cell's own coarse cell and of the coarse cell on its outer side."""
-    if not coarsened:
-        return i + 1, i + 1
-    own = i // 2
-    outer = own - 1 if i % 2 == 0 else own + 1
-    if periodic:
-        outer = outer % nc
-    return own + 1, outer + 1
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
-def _prolong_add(u, coarse, weights, axes, periodic):  # type: ignore[no-untyped-def]
-    """u += P coarse: the product of the one-dimensional weights of the fine cell; ghosts of the coarse grid are zero."""
-    wx, wy, wz = weights
-    nx, ny, nz = wx.shape
-    cx, cy, cz = coarse.shape[0] - 2, coarse.shape[1] - 2, coarse.shape[2] - 2
-    for i in range(nx):
-        ci, oi = _parents(i, axes[0], cx, periodic[0])
-        for j in range(ny):
-            cj, oj = _parents(j, axes[1], cy, periodic[1])
-            for k in range(nz):
-                ck, ok = _parents(k, axes[2], cz, periodic[2])
-                a, b, c = wx[i, j, k], wy[i, j, k], wz[i, j, k]
-                near = b * (c * coarse[ci, cj, ck] + (1.0 - c) * coarse[ci, cj, ok])
-                near += (1.0 - b) * (c * coarse[ci, oj, ck] + (1.0 - c) * coarse[ci, oj, ok])
-                s = a * near
-                if a != 1.0:
-                    away = b * (c * coarse[oi, cj, ck] + (1.0 - c) * coarse[oi, cj, ok])
-                    away += (1.0 - b) * (c * coarse[oi, oj, ck] + (1.0 - c) * coarse[oi, oj, ok])
-                    s += (1.0 - a) * away
-                u[i + 1, j + 1, k + 1] += s
+def _coarsest_inverse(A: Array, layout: Layout, stored: tuple[Offset, ...], singular: bool) -> Array:
+    """Dense inverse of the coarsest matrix (of its non-singular part where constants are in the null space)."""
+    position = np.zeros(layout.array_shape)
+    layout.inside(position)[...] = 1 + np.arange(layout.cells).reshape(layout.shape)
+    fill_ghosts(position, layout.numbers)  # 0 beyond a wall
+    matrix = np.diag(layout.inside(A[0]).ravel().astype(np.float64))
+    for offset, entries in zip(stored, A[1:], strict=True):
+        corner = tuple(max(0, -o) for o in offset)
+        first = layout.inside(position, corner).astype(np.int64) - 1
+        second = layout.inside(position, tuple(c + o for c, o in zip(corner, offset, strict=True))).astype(np.int64) - 1
+        inner = (first >= 0) & (second >= 0)
+        for one, other in ((first, second), (second, first)):
+            np.add.at(matrix, (one[inner], other[inner]), layout.inside(entries)[inner])
+    if singular:
+        matrix += np.trace(matrix) / layout.cells**2  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
+    factor = sla.cho_factor(matrix)
+    return np.asarray(sla.cho_solve(factor, np.eye(layout.cells)))

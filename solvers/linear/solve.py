@@ -40,7 +40,7 @@ def linear_solve(
     ----------
     A : `StencilOperator`, SciPy sparse matrix, dense array, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
     b : right-hand side with n entries, flat or in the grid's shape; the solution has its shape.
-    method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "lu", or a settings object such as ``MultigridCG(sweeps=2)``.
+    method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "lu", or a settings object such as ``AMG(kind="smoothed_aggregation")``.
     x0 : initial guess for iterative methods; None is zero.
     M : approximate inverse of A, used by "cg"; None is no preconditioner.
     rtol, atol : stop at ``||b - A x||_2 <= max(rtol ||b||_2, atol)``.

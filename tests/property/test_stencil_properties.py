@@ -36,16 +36,15 @@ def test_operator_is_linear_and_symmetric(case):
 
 @given(operators())
 @CHECKED
-def test_multigrid_cycle_is_positive_and_nearly_symmetric(case):
-    """Exactly symmetric but for odd periodic axes, where two neighbours share a colour."""
+def test_multigrid_cycle_is_linear_symmetric_and_positive(case):
     A, rng = case
     hierarchy = MultigridHierarchy(A)
-    shape = hierarchy.levels[0].shape
-    r, s = (w - w.mean() if A.is_singular else w for w in rng.standard_normal((2, *shape)))
-    Mr, Ms = hierarchy.cycle(r), hierarchy.cycle(s)
+    r, s = (w - w.mean() if A.is_singular else w for w in rng.standard_normal((2, *A.grid_shape)))
+    Mr, Ms = hierarchy.precondition(r), hierarchy.precondition(s)
+    size = np.sqrt(np.vdot(r, Mr) * np.vdot(s, Ms))
     assert np.vdot(r, Mr) > 0
-    if not any(p and n % 2 for level in hierarchy.levels for p, n in zip(level.periodic, level.shape, strict=True)):
-        assert abs(np.vdot(s, Mr) - np.vdot(Ms, r)) <= 1e-10 * np.sqrt(np.vdot(r, Mr) * np.vdot(s, Ms))
+    assert abs(np.vdot(s, Mr) - np.vdot(Ms, r)) <= 1e-4 * size  # the cycle runs in float32
+    np.testing.assert_allclose(hierarchy.precondition(2 * r - 3e100 * s), 2 * Mr - 3e100 * Ms, atol=1e-4 * 3e100 * abs(Ms).max())
 
 
 @given(operators())

@@ -1,0 +1,109 @@
+"""Interpolation and coarse operators against dense matrices built by the definitions."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from solvers.linear import diffusion_operator
+from solvers.linear.galerkin import coarsening, couplings, galerkin, interpolate, star
+from solvers.linear.multigrid import Memory, MultigridHierarchy
+
+DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
+CASES = [
+    ((9,), (DD,), (0, 0, 1)),
+    ((7, 10), (DD, NN), (0, 1, 1)),
+    ((8, 6), (PP, PP), (0, 1, 1)),
+    ((6, 7), (NN, DN), (0, 1, 0)),
+    ((40, 44), (DN, NN), (0, 1, 1)),  # longer than the blocks that sums run over
+    ((5, 6, 7), (DD, NN, DD), (1, 1, 1)),
+    ((6, 4, 8), (PP, PP, PP), (1, 1, 1)),
+    ((6, 4, 8), (PP, DD, PP), (0, 1, 1)),
+    ((9,), (PP,), (0, 0, 1)),  # an odd number of cells around: the first and the last are both kept
+    ((7, 9), (PP, PP), (0, 1, 1)),
+    ((3, 11), (PP, DD), (0, 1, 1)),
+    ((8, 5), (NN, PP), (0, 1, 1)),
+    ((7, 5, 9), (PP, PP, PP), (1, 1, 1)),
+    ((6, 5, 9), (DN, PP, PP), (1, 0, 1)),
+]
+
+
+def dense(A, layout, stored):
+    """The matrix behind padded arrays: every stored coupling joins the cells at `corner` and `corner + offset` from where it lies."""
+    number = np.arange(layout.cells).reshape(layout.shape)
+    matrix = np.diag(layout.inside(A[0]).ravel().astype(float))
+    for offset, array in zip(stored, A[1:], strict=True):
+        corner = [max(0, -o) for o in offset]
+        for position in np.ndindex(*layout.shape):
+            ends = [np.add(position, corner), np.add(position, np.add(corner, offset))]
+            inside = [all(p or 0 <= e < n for e, n, p in zip(end, layout.shape, layout.periodic, strict=True)) for end in ends]
+            if all(inside):
+                one, two = (number[tuple(np.mod(end, layout.shape))] for end in ends)
+                matrix[one, two] += layout.inside(array)[position]
+                matrix[two, one] += layout.inside(array)[position]
+    return matrix
+
+
+def black_box(matrix, layout, axes):
+    """Interpolation by Dendy's rule, cell by cell from the dense matrix: cells odd along few axes first."""
+    coarse = layout.coarsened(axes)
+    coarse_number = np.arange(coarse.cells).reshape(coarse.shape)
+    number = np.arange(layout.cells).reshape(layout.shape)
+    P = np.zeros((layout.cells, coarse.cells))
+    odd = {cell: tuple(i % 2 if flag else 0 for i, flag in zip(cell, axes, strict=True)) for cell in np.ndindex(*layout.shape)}
+    for cell in sorted(odd, key=lambda c: sum(odd[c])):
+        row = number[cell]
+        if not any(odd[cell]):
+            P[row, coarse_number[tuple(i // 2 if flag else i for i, flag in zip(cell, axes, strict=True))]] = 1
+            continue
+        centre, taken = 0.0, np.zeros(coarse.cells)
+        for step in itertools.product((-1, 0, 1), repeat=3):
+            there = np.add(cell, step)
+            if any(not p and not 0 <= t < n for t, n, p in zip(there, layout.shape, layout.periodic, strict=True)):
+                continue
+            entry = matrix[row, number[tuple(np.mod(there, layout.shape))]]
+            towards = [s if o else 0 for s, o in zip(step, odd[cell], strict=True)]
+            if not any(towards):
+                centre += entry
+            else:  # summed over the axes along which the cell does not lie between coarse cells
+                taken += entry * P[number[tuple(np.mod(np.add(cell, towards), layout.shape))]]
+        P[row] = -taken / centre
+    return P
+
+
+@pytest.mark.parametrize(("shape", "sides", "axes"), CASES, ids=str)
+def test_two_coarsenings_equal_the_dense_definitions(shape, sides, axes):
+    axes = tuple(map(bool, axes))
+    rng = np.random.default_rng(4)
+    operator = diffusion_operator(np.exp(rng.standard_normal(shape)), spacing=(0.1,) * len(shape), sides=sides, reaction=0.2)
+    hierarchy = MultigridHierarchy(operator, Memory())
+    layout, A, stored = hierarchy.grid, hierarchy._finest(), star(len(shape))
+    matrix = operator.to_csr().toarray() / operator.diagonal.mean()
+    np.testing.assert_allclose(dense(A, layout, stored), matrix, rtol=1e-6, atol=1e-6)
+    A = A.astype(np.float64)  # the entries that float32 holds are from here on the exact ones
+    matrix = dense(A, layout, stored)
+    for _ in range(2):
+        how = coarsening(layout, axes, stored)
+        coarse = how.coarse
+        parts = np.full((len(A), len(how.parts), coarse.size), np.nan)
+        for array, split in zip(A, parts, strict=True):
+            how.split(array, split)
+        W = np.full((len(how.children) + len(how.masked), coarse.size), np.nan)
+        product = np.full((1 + len(couplings(layout.dimension)), coarse.size), np.nan)
+        interpolate(parts, how, W)
+        galerkin(parts, W, how, product)
+        P = np.zeros((layout.cells, coarse.cells))
+        number, coarse_number = np.arange(layout.cells).reshape(layout.shape), np.arange(coarse.cells).reshape(coarse.shape)
+        for J in np.ndindex(*coarse.shape):
+            for child, weights in zip(how.children, W[: len(how.children)], strict=True):
+                cell = [(2 * j if flag else j) + c for j, c, flag in zip(J, child, axes, strict=True)]
+                if all(p or 0 <= i < n for i, n, p in zip(cell, layout.shape, layout.periodic, strict=True)):
+                    P[number[tuple(np.mod(cell, layout.shape))], coarse_number[J]] += coarse.inside(weights)[J]
+                else:
+                    assert coarse.inside(weights)[J] == 0
+        np.testing.assert_allclose(P, black_box(matrix, layout, axes), atol=1e-13)
+        expected = P.T @ matrix @ P
+        np.testing.assert_allclose(dense(product, coarse, couplings(layout.dimension)), expected, atol=1e-13 * abs(expected).max())
+        A, layout, stored, matrix = product, coarse, couplings(layout.dimension), expected
+        if any(n < 3 for n, flag in zip(layout.shape, axes, strict=True) if flag):
+            break
