@@ -33,7 +33,7 @@ class _Section(BaseModel):
 class SolverSettings(_Section):
     """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual."""
 
-    method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "multigrid_cg"] = "auto"
+    method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "minres", "multigrid_cg"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-14, le=1e-2)] = 1e-8
 
 
