@@ -53,7 +53,8 @@ def discretize(problem: Problem, parameters: Parameters) -> LinearSystem:
 
 
 @discretize.register
-def _elliptic(problem: Elliptic, parameters: Parameters) -> LinearSystem:
+def elliptic_system(problem: Elliptic, parameters: Parameters) -> LinearSystem:
+    """Finite volumes for ``-div(a grad u) + c u = f``, see `solvers.linear.diffusion_operator`."""
     problem.check(parameters)
     grid = problem.grid
     operator = diffusion_operator(
