@@ -32,6 +32,15 @@ def test_a_boundary_layer_is_exact_at_every_peclet_number(speed):
     np.testing.assert_allclose(solve(problem, {}), exact, atol=1e-12)
 
 
+@pytest.mark.parametrize("speed", [1e-3, 0.3, 40.0])
+def test_a_given_flux_at_the_outflow_is_exact(speed):
+    """u(0) = 0, eps u'(1) = 2: u = 2 / v exp(-v / eps) (exp(v x / eps) - 1)."""
+    sides = {**FLAT, "x_high": {"kind": "neumann", "flux": 2.0}}
+    problem = ConvectionDiffusion(resolution=(20, 3), velocity={"kind": "constant", "components": (speed, 0.0)}, boundary=sides)
+    s, x = speed / 0.05, problem.grid.points()[0]
+    np.testing.assert_allclose(solve(problem, {}), 2 / speed * np.exp(s * (x - 1)) * -np.expm1(-s * x), rtol=1e-9, atol=1e-12)
+
+
 def test_layers_of_different_diffusivity_across_the_flow_are_exact():
     eps = np.array([0.05, 1.0, 0.02, 0.02, 0.3, 0.1, 2.0, 0.04])
     law = LogNormal(field=GaussianRandomField())
