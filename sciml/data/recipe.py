@@ -105,10 +105,7 @@ class Recipe(_Section):
 
     def kept(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Of arrays on the grid of `solved_problem` what is stored: the centre cell of every block; numbers as they are."""
-        factor = self.data.oversampling
-        centres = slice(factor // 2, None, factor)
-        axes = {name: min(value.ndim, self.problem.dimension) for name, value in fields.items()}  # a time axis would come first
-        return {name: value[(..., *(centres,) * axes[name])] for name, value in fields.items()}
+        return block_centres(fields, self.data.oversampling, self.problem.dimension)
 
     def canonical_json(self) -> str:
         """The recipe with every default written out, keys sorted: equal text means equal recipe."""
@@ -135,6 +132,13 @@ class Recipe(_Section):
         total = self.data.samples if samples is None else samples
         valid, test = round(self.data.valid * total), round(self.data.test * total)
         return {"train": total - valid - test, "valid": valid, "test": test}
+
+
+def block_centres(fields: Mapping[str, Any], factor: int, dimension: int) -> dict[str, Any]:
+    """The centre cell of every block of `factor` cells, an odd number, along the last `dimension` axes; numbers as they are."""
+    centres = slice(factor // 2, None, factor)
+    axes = {name: min(value.ndim, dimension) for name, value in fields.items()}  # fewer on a side, one more in front for time
+    return {name: value[(..., *(centres,) * axes[name])] for name, value in fields.items()}
 
 
 def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:

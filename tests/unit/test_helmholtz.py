@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from sciml import load_recipe
 from sciml.discretize import discretize
 from sciml.discretize.jets import difference_jet
 from sciml.errors import DatasetError
@@ -50,6 +51,23 @@ def test_a_resonance_is_refused_and_its_neighbourhood_is_not(name, discrete):
     for relative in (1e-6, -1e-6):
         system = discretize(at(eigenvalue * (1 + relative)), source)
         assert linear_solve(system.operator, system.rhs).raise_for_status().relative_residual <= 1e-8
+
+
+@pytest.mark.parametrize(("name", "negative", "distance"), [("helmholtz", 8, 8.0), ("helmholtz3d", 7, 3.0)])
+def test_shipped_recipes_lie_in_a_gap_between_resonances(name, negative, distance):
+    """Adding a function between -high^2 and -low^2 moves every eigenvalue by something between the two (Weyl)."""
+    problem = load_recipe(name).problem
+    law = problem.wavenumber
+    for discrete in (False, True):
+        eigenvalues = np.sort(problem.resonances(discrete=discrete).ravel())
+        assert eigenvalues[negative - 1] - law.low**2 < -distance
+        assert eigenvalues[negative] - law.high**2 > distance
+
+
+def test_a_sample_of_the_shipped_recipe_has_eight_negative_eigenvalues():
+    problem = load_recipe("helmholtz", ["problem.resolution=24"]).problem
+    matrix = discretize(problem, problem.sample(seed_words(0, 0, 0))).operator.to_csr().toarray()
+    assert np.sum(np.linalg.eigvalsh(matrix) < 0) == 8
 
 
 def test_no_wavenumber_leaves_poisson_s_equation():
