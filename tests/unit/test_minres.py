@@ -9,6 +9,7 @@ from solvers import Status, linear_solve
 from solvers.linear import StencilOperator, diffusion_operator
 from solvers.linear.minres import MINRES
 from solvers.linear.multigrid import MultigridHierarchy
+from validation.benchmarks import indefinite_helmholtz
 
 DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
 RNG = np.random.default_rng(5)
@@ -202,3 +203,11 @@ def test_iterations_do_not_grow_with_the_grid():
     counts = [linear_solve(helmholtz((n, n, n), (DD, DD, DD), 98.0, 0.05), np.ones((n, n, n)), "minres").iterations for n in (12, 24, 48)]
     assert max(counts) <= 60
     assert counts[-1] <= counts[0] + 10
+
+
+def test_the_benchmark_agrees_with_superlu() -> None:
+    """Its speed is judged at its own size; 16 cells an axis are too few for SuperLU to be slow."""
+    residual, difference, iterations, _ = indefinite_helmholtz.run(resolution=16, samples=1).checks
+    assert residual.passed
+    assert difference.passed
+    assert iterations.passed
