@@ -33,7 +33,7 @@ $(INTEROP): $(INSTALLED)
 	touch $@
 
 demo: $(INSTALLED)  ## generate Darcy data, train an operator, check it, write a report: one to two minutes
-	$(BIN)/sciml generate darcy --samples 480 --seed 0 --workers 2 --out $(DEMO)/data
+	$(BIN)/sciml generate darcy --set problem.resolution=32 --samples 480 --seed 0 --workers 2 --out $(DEMO)/data
 	$(BIN)/sciml verify $(DEMO)/data
 	$(BIN)/sciml train $(DEMO)/data --model fno --hidden-channels 16 --modes 12 --epochs 12 --out $(DEMO)/run
 	$(BIN)/sciml evaluate $(DEMO)/run --resolution 64

@@ -26,7 +26,10 @@ class Status(Enum):
         "or the right-hand side lies outside the range of a singular matrix"
     )
     NONFINITE_INPUT = "the matrix, right-hand side or initial guess holds NaN or infinity: look for it where they are made"
-    INDEFINITE = "a direction of non-positive curvature was met: the matrix is not positive definite, take method='lu'"
+    INDEFINITE = (
+        "the matrix, or the preconditioner, is not positive definite or not symmetric, as this method needs: "
+        "take method='minres' for a symmetric matrix, method='lu' for any other"
+    )
 
 
 @dataclass(frozen=True)

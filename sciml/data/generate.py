@@ -101,10 +101,10 @@ def generate(
     recipe = _with_seed(recipe, seed)
     first = _draw_first(recipe)
     manifest = _describe(recipe, first, recipe.data.samples if samples is None else samples)
-    discretize(recipe.problem, first)  # a problem that cannot be solved is refused before anything is on disk
+    discretize(recipe.solved_problem, first)  # a problem that cannot be solved is refused before anything is on disk
     chunk, window = 1, 1  # in this process, nothing that is solved waits to be stored
     if workers > 1:
-        chunk, window = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, first))), 2 * workers
+        chunk, window = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, recipe.kept(first)))), 2 * workers
     residuals = []
     with Store(Path(out), manifest, _notes(recipe)) as store, executor(workers) as pool:
         total = sum(store.manifest.splits.values())
@@ -152,7 +152,7 @@ def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Solv
 
 
 def _draw_first(recipe: Recipe) -> Sample:
-    drawn = recipe.problem.sample(seed_words(recipe.data.seed, 0, 0), recipe.data.dtype)
+    drawn = recipe.solved_problem.sample(seed_words(recipe.data.seed, 0, 0), recipe.data.dtype)
     return {name: np.asarray(value, recipe.data.dtype) for name, value in drawn.items()}
 
 

@@ -128,8 +128,8 @@ class Dataset:
 
     @property
     def problem(self) -> Problem | None:
-        """The problem that the outputs solve; None for imported arrays."""
-        return self.recipe.problem if self.recipe else None
+        """The problem that the outputs solve; None for imported arrays, and where a finer grid was solved on than is kept."""
+        return self.recipe.problem if self.recipe and self.recipe.data.oversampling == 1 else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": OrderedDict(), "_pid": None}

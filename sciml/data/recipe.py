@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, 
 import sciml
 from sciml.errors import RecipeError
 from sciml.problems import Problem, problem_kinds
+from sciml.problems.base import LARGEST_RESOLUTION
 
 _LARGEST_FILE = 1 << 20
 Split = Literal["train", "valid", "test"]
@@ -33,7 +34,7 @@ class _Section(BaseModel):
 class SolverSettings(_Section):
     """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual."""
 
-    method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "multigrid_cg"] = "auto"
+    method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "minres", "multigrid_cg"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-14, le=1e-2)] = 1e-8
 
 
@@ -41,6 +42,8 @@ class DataSettings(_Section):
     """How many samples are kept, how they are split, and in what precision.
 
     `valid` and `test` are the parts of `samples` that go to those splits (rounded to the nearest integer), the rest is train.
+    Samples are drawn and solved on a grid that is `oversampling` times finer along each axis than the problem's, and the centre cell
+    of every block is kept; odd, so that a block has one, and its centre is that of the coarse cell.
     """
 
     samples: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
@@ -49,6 +52,14 @@ class DataSettings(_Section):
     test: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
     dtype: Literal["float32", "float64"] = "float32"
     shard_samples: Annotated[int, Field(ge=1, le=100_000)] = 256
+    oversampling: Annotated[int, Field(ge=1, le=31)] = 1
+
+    @field_validator("oversampling")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"a block of {value} cells has no centre cell: give an odd number")
+        return value
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> DataSettings:
@@ -78,6 +89,24 @@ class Recipe(_Section):
             raise ValueError(f"kind = {kind!r} is not a known problem{_hint(kind, kinds)}; known: {', '.join(sorted(kinds))}")
         return kinds[kind].model_validate(dict(value))
 
+    @model_validator(mode="after")
+    def _fine_grid_exists(self) -> Recipe:
+        factor, finest = self.data.oversampling, max(self.problem.resolution)
+        if factor * finest > LARGEST_RESOLUTION:
+            what = f"data.oversampling = {factor} asks for {factor * finest} cells along an axis"
+            raise ValueError(f"{what}, and {LARGEST_RESOLUTION} is the most: lower it, or problem.resolution")
+        return self
+
+    @property
+    def solved_problem(self) -> Problem:
+        """The problem on the grid that samples are solved on, `data.oversampling` times finer than the one that they are kept on."""
+        factor = self.data.oversampling
+        return self.problem if factor == 1 else self.problem.refined(tuple(factor * n for n in self.problem.resolution))
+
+    def kept(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Of arrays on the grid of `solved_problem` what is stored: the centre cell of every block; numbers as they are."""
+        return block_centres(fields, self.data.oversampling, self.problem.dimension)
+
     def canonical_json(self) -> str:
         """The recipe with every default written out, keys sorted: equal text means equal recipe."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -95,7 +124,7 @@ class Recipe(_Section):
         """SHA-256 of all that the values of sample i depend on; the number of samples and the prose are left out."""
         content = json.loads(self.canonical_json())
         data = content["data"]
-        keep = {"problem": content["problem"], "solver": content["solver"], "seed": data["seed"], "dtype": data["dtype"]}
+        keep = {"problem": content["problem"], "solver": content["solver"], **{key: data[key] for key in ("seed", "dtype", "oversampling")}}
         return hashlib.sha256(json.dumps(keep, sort_keys=True).encode()).hexdigest()
 
     def split_sizes(self, samples: int | None = None) -> dict[Split, int]:
@@ -103,6 +132,13 @@ class Recipe(_Section):
         total = self.data.samples if samples is None else samples
         valid, test = round(self.data.valid * total), round(self.data.test * total)
         return {"train": total - valid - test, "valid": valid, "test": test}
+
+
+def block_centres(fields: Mapping[str, Any], factor: int, dimension: int) -> dict[str, Any]:
+    """The centre cell of every block of `factor` cells, an odd number, along the last `dimension` axes; numbers as they are."""
+    centres = slice(factor // 2, None, factor)
+    axes = {name: min(value.ndim, dimension) for name, value in fields.items()}  # fewer on a side, one more in front for time
+    return {name: value[(..., *(centres,) * axes[name])] for name, value in fields.items()}
 
 
 def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:

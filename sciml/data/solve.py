@@ -27,7 +27,7 @@ def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[S
 
 
 def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
-    problem, dtype = recipe.problem, np.dtype(recipe.data.dtype)
+    problem, dtype = recipe.solved_problem, np.dtype(recipe.data.dtype)
     words = seed_words(recipe.data.seed, stream, index)
     # What is stored is what is solved: the parameters are rounded first, so that the stored ones reproduce the operator exactly.
     parameters = {name: np.asarray(value, dtype) for name, value in problem.sample(words, dtype).items()}
@@ -43,7 +43,7 @@ def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
     stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
     if not all(np.isfinite(value).all() for value in stored.values()):
         raise SolverError(_complaint(recipe, stream, index, f"the solution does not fit into {dtype}"))
-    return {**parameters, **stored}, Certificate(index, words, residual, solution.iterations, solution.method, seconds)
+    return recipe.kept({**parameters, **stored}), Certificate(index, words, residual, solution.iterations, solution.method, seconds)
 
 
 def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:

@@ -53,7 +53,8 @@ def discretize(problem: Problem, parameters: Parameters) -> LinearSystem:
 
 
 @discretize.register
-def _elliptic(problem: Elliptic, parameters: Parameters) -> LinearSystem:
+def elliptic_system(problem: Elliptic, parameters: Parameters) -> LinearSystem:
+    """Finite volumes for ``-div(a grad u) + c u = f``, see `solvers.linear.diffusion_operator`."""
     problem.check(parameters)
     grid = problem.grid
     operator = diffusion_operator(
@@ -99,7 +100,7 @@ class Residual:
     ----------
     relative : ``||b - A x||_2 / ||b||_2``.
     relative_dual : the same ratio in the norm of H^-1, through the constant-coefficient operator with the problem's boundary
-        conditions; rough errors count for as much as they move the solution. NaN where the unknowns are not on a stencil.
+        conditions; rough errors count for as much as they move the solution. NaN where the unknowns are not one field on the grid.
     rounding : what rounding the fields to float32 can add to `relative`, ``u ||  |A| |x|  ||_2 / ||b||_2`` with u = 2^-24.
     """
 
@@ -127,7 +128,7 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     residual = b - np.asarray(A @ x).reshape(b.shape)
     norm = float(np.linalg.norm(b)) or 1.0
     magnitude = A.abs_matvec(x) if isinstance(A, StencilOperator) else abs(A) @ np.abs(x)
-    dual = _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0) if isinstance(A, StencilOperator) else float("nan")
+    dual = _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0) if b.shape == problem.grid.shape else float("nan")
     rounding = _UNIT_ROUNDOFF_32 * float(np.linalg.norm(magnitude)) / norm
     return Residual(float(np.linalg.norm(residual)) / norm, dual, rounding)
 

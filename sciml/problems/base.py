@@ -19,7 +19,8 @@ from sciml.problems.jet import Jets
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Array]
-Cells = Annotated[int, Field(ge=2, le=65536)]
+LARGEST_RESOLUTION = 65536
+Cells = Annotated[int, Field(ge=2, le=LARGEST_RESOLUTION)]
 Length = Annotated[FiniteFloat, Field(gt=0, le=1e9)]
 
 

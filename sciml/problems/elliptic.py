@@ -1,4 +1,4 @@
-"""The family ``-div(a grad u) + c u = f`` that Poisson, Darcy, screened Poisson and an implicit heat step belong to."""
+"""The family ``-div(a grad u) + c u = f`` that Poisson, Darcy, screened Poisson, Helmholtz and an implicit heat step belong to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sciml.problems.base import Array, Parameters, Problem
 
 
 class Elliptic(Problem):
-    """A scalar self-adjoint elliptic problem with one unknown.
+    """A scalar self-adjoint elliptic problem with one unknown; indefinite where c is negative enough.
 
     Boundary data are the parameters ``boundary_<side>``: the value on a Dirichlet side, ``a du/dn`` (outward) on a Neumann side.
     """
@@ -26,7 +26,7 @@ class Elliptic(Problem):
 
     @abstractmethod
     def reaction(self, parameters: Parameters) -> Array:
-        """c: a non-negative number or field."""
+        """c: a number or field."""
 
     @abstractmethod
     def right_hand_side(self, parameters: Parameters) -> Array:

@@ -43,6 +43,14 @@ def problem_section(record: RunRecord) -> Markup:
     return section("The problem", intro, statement, facts(rows), note, _recipe(record), identifier="problem")
 
 
+def _certificate(record: RunRecord) -> str:
+    carried = "Every sample carries the residual of its discrete equation"
+    if record.recipe and record.recipe.data.oversampling > 1:
+        fine = grid_text(record.recipe.solved_problem.grid.shape)
+        return f"{carried} on {fine} cells, of which one in {record.recipe.data.oversampling} along each axis is kept."
+    return f"{carried}; `sciml verify` recomputes all of them from the stored fields."
+
+
 def data_section(record: RunRecord) -> Markup:
     """The certificate of the data: how many samples, how well each solves its equation, and what identifies them."""
     data = record.data
@@ -61,7 +69,7 @@ def data_section(record: RunRecord) -> Markup:
             "time of a solve": f"{duration(solver['median_solve_seconds'])} (median)",
             "time of all": duration(solver["total_solve_seconds"]),
         }
-        intro = "Every sample carries the residual of its discrete equation; `sciml verify` recomputes all of them from the stored fields."
+        intro = _certificate(record)
     else:
         certificate = {"residual": "unknown: imported arrays come without their equation", "source": _source(data["source"])}
         intro = "The samples were made elsewhere and are taken as they are; their values are identified by the hashes below."

@@ -96,7 +96,8 @@ def _figures(operator: TrainedOperator, samples: Samples, count: int, progress: 
     """Summaries and per-sample figures.
 
     ``relative_l2``, ``relative_h1``: mean, median, p90, worst, per_sample. ``residual``: of the predictions in the discrete equation,
-    ``relative`` in the Euclidean and ``relative_dual`` in the H^-1 norm, likewise; None for imported data. ``speed``: see `compare_speed`.
+    ``relative`` in the Euclidean and ``relative_dual`` in the H^-1 norm, likewise; None where `samples` know no problem.
+    ``speed``: see `compare_speed`.
     """
     h1 = RelativeH1(spacing(samples), periodic(samples))
     errors: dict[str, list[float]] = {"relative_l2": [], "relative_h1": []}
@@ -114,7 +115,7 @@ def _figures(operator: TrainedOperator, samples: Samples, count: int, progress: 
         progress("evaluate", len(errors["relative_l2"]), count, {"median_l2": statistics.median(errors["relative_l2"])})
     result: dict[str, Any] = {name: _with_summary(values) for name, values in errors.items()}
     recipe = samples.recipe
-    result["residual"] = None if recipe is None else {name: _with_summary(values) for name, values in residuals.items()}
+    result["residual"] = None if samples.problem is None else {name: _with_summary(values) for name, values in residuals.items()}
     result["speed"] = None if recipe is None else compare_speed(operator, samples, recipe, errors["relative_l2"])
     return result
 

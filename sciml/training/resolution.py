@@ -32,15 +32,16 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
     if recipe is None:
         what = f"dataset {samples.name!r} was imported without its equation, so resolution = {resolution} cannot be solved"
         raise DatasetError(f"{what}; give data at that resolution instead")
-    problem = on_grid(recipe.problem, resolution)
+    recipe = recipe.model_copy(update={"problem": on_grid(recipe.problem, resolution)})
+    problem = recipe.problem
     check_axes(problem.grid.shape, f"resolution = {resolution}")
     drawn, words = [], []
     for index in range(count):
         words.append(samples.provenance(index)["seed_words"])
-        parameters = problem.sample(words[-1], recipe.data.dtype)
-        system = discretize(problem, parameters)
+        parameters = recipe.solved_problem.sample(words[-1], recipe.data.dtype)
+        system = discretize(recipe.solved_problem, parameters)
         solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol).raise_for_status()
-        drawn.append({**parameters, **system.unpack(solution.x)})
+        drawn.append(recipe.kept({**parameters, **system.unpack(solution.x)}))
         progress("solve", index + 1, count, {"resolution": resolution})
     return ArraySamples(
         arrays={name: np.stack([sample[name] for sample in drawn]) for name in drawn[0]},
@@ -50,7 +51,7 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
         extent=tuple(samples.extent),
         boundary=samples.boundary,
         symmetries=problem.symmetries,
-        recipe=recipe.model_copy(update={"problem": problem}),
+        recipe=recipe,
         seed_words=np.array(words, dtype=np.uint64),
         name=samples.name,
     )

@@ -84,7 +84,7 @@ class ArraySamples:
 
     @property
     def problem(self) -> Problem | None:
-        return self.recipe.problem if self.recipe else None
+        return self.recipe.problem if self.recipe and self.recipe.data.oversampling == 1 else None
 
     def __len__(self) -> int:
         return len(self.arrays[self.outputs[0]])

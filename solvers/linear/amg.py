@@ -12,6 +12,7 @@ import pyamg
 from solvers.linear.cg import flexible_cg
 from solvers.linear.stencil import StencilOperator
 from solvers.linear.system import Attempt, System
+from solvers.result import Status
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class AMG:
 
     def attempt(self, system: System) -> Attempt:
         A = system.csr(self.name)
+        if not system.looks_symmetric or (isinstance(system.A, StencilOperator) and not system.A.is_definite):
+            return Attempt(system.x0, status=Status.INDEFINITE)
         build = pyamg.ruge_stuben_solver if self.kind == "ruge_stuben" else pyamg.smoothed_aggregation_solver
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")  # sparse-format conversions of its own set-up

@@ -32,6 +32,8 @@ class CG:
         return "cg"
 
     def attempt(self, system: System) -> Attempt:
+        if not system.looks_symmetric:
+            return Attempt(system.x0, status=Status.INDEFINITE)
         M = system.M
         return flexible_cg(system, (lambda r: r.copy()) if M is None else M.matvec, limit=10 * system.n)
 
@@ -47,6 +49,8 @@ class MultigridCG:
     def attempt(self, system: System) -> Attempt:
         if not isinstance(system.A, StencilOperator):
             raise TypeError(f"method 'multigrid_cg' needs a StencilOperator, but A is a {type(system.A).__name__}: take 'amg' or 'lu'")
+        if not system.A.is_definite:  # smoothing and coarse grids amplify what has a negative eigenvalue
+            return Attempt(system.x0, status=Status.INDEFINITE)
         try:
             hierarchy = MultigridHierarchy(system.A, _scratch.memory)
         except np.linalg.LinAlgError:  # a part of the domain is cut off from every wall: the coarsest matrix is singular

@@ -27,14 +27,14 @@ class LU:
 
     def attempt(self, system: System) -> Attempt:
         A = system.csr(self.name)
-        symmetric = isinstance(system.A, StencilOperator)
+        definite = isinstance(system.A, StencilOperator) and system.A.is_definite
         singular = isinstance(system.A, StencilOperator) and system.A.is_singular
         matrix = A[1:, 1:] if singular else A
         if matrix.shape[0] == 0:
             return Attempt(np.zeros_like(system.b))
         try:
             # Minimum degree on A^T + A with diagonal pivots halves the fill of a symmetric definite matrix; pivoting cannot be needed.
-            options = {"permc_spec": "MMD_AT_PLUS_A", "options": {"SymmetricMode": True}, "diag_pivot_thresh": 0.0} if symmetric else {}
+            options = {"permc_spec": "MMD_AT_PLUS_A", "options": {"SymmetricMode": True}, "diag_pivot_thresh": 0.0} if definite else {}
             factor = spla.splu(sp.csc_matrix(matrix), **options)
         except RuntimeError:  # SuperLU: "Factor is exactly singular"
             return Attempt(np.zeros_like(system.b), status=Status.BREAKDOWN)

@@ -61,7 +61,8 @@ def fast_solve(constant: ConstantCoefficients, b: Array) -> Array:
 
     Returns
     -------
-    Array of b's shape. Where constants are in the null space the mean of b is ignored and the solution has mean zero.
+    Array of b's shape. Components along eigenvectors whose eigenvalue is zero (constants without reaction and Dirichlet sides, or a
+    negative reaction that cancels an eigenvalue to rounding) are ignored in b and zero in the solution: the residual tells.
     """
     axes = range(-len(constant.sides), 0)
     spectrum = b
@@ -77,7 +78,7 @@ def fast_solve(constant: ConstantCoefficients, b: Array) -> Array:
     if fourier:
         values = values[_half(fourier[-1], shape)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        spectrum = np.where(values > 0, spectrum / values, 0.0)
+        spectrum = np.where(np.abs(values) > _rounding(constant, values), spectrum / values, 0.0)
     if fourier:
         spectrum = sfft.irfftn(spectrum, s=[shape[axis] for axis in fourier], axes=fourier)
     for axis, pair in zip(axes, constant.sides, strict=True):
@@ -85,6 +86,11 @@ def fast_solve(constant: ConstantCoefficients, b: Array) -> Array:
             kind, number = _REAL_TRANSFORMS[pair]
             spectrum = getattr(sfft, "i" + kind)(spectrum, type=number, axis=axis, norm="ortho")
     return np.asarray(spectrum)
+
+
+def _rounding(constant: ConstantCoefficients, values: Array) -> float:
+    """Eigenvalues up to this are zero; only a negative reaction can cancel one to less than its own rounding."""
+    return 0.0 if constant.reaction >= 0 else 8 * np.finfo(float).eps * float(np.abs(values).max())
 
 
 def _half(axis: int, shape: tuple[int, ...]) -> tuple[slice, ...]:

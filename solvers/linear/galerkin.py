@@ -15,7 +15,6 @@ coarse cell. What is computed for ghosts is overwritten at the end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 

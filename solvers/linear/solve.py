@@ -15,11 +15,19 @@ from solvers.linear.auto import choose
 from solvers.linear.cg import CG, MultigridCG
 from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
+from solvers.linear.minres import MINRES
 from solvers.linear.stencil import StencilOperator
 from solvers.linear.system import Attempt, Callback, Method, System
 from solvers.result import Solution, Status
 
-METHODS: dict[str, type] = {"amg": AMG, "cg": CG, "fast_poisson": FastPoisson, "lu": LU, "multigrid_cg": MultigridCG}
+METHODS: dict[str, type] = {
+    "amg": AMG,
+    "cg": CG,
+    "fast_poisson": FastPoisson,
+    "lu": LU,
+    "minres": MINRES,
+    "multigrid_cg": MultigridCG,
+}
 
 
 def linear_solve(
@@ -40,9 +48,10 @@ def linear_solve(
     ----------
     A : `StencilOperator`, SciPy sparse matrix, dense array, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
     b : right-hand side with n entries, flat or in the grid's shape; the solution has its shape.
-    method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "lu", or a settings object such as ``AMG(kind="smoothed_aggregation")``.
+    method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "minres", "lu", or a settings object such as
+        ``AMG(kind="smoothed_aggregation")``.
     x0 : initial guess for iterative methods; None is zero.
-    M : approximate inverse of A, used by "cg"; None is no preconditioner.
+    M : preconditioner used by "cg" and "minres", symmetric positive definite; None is none for "cg", see `MINRES` for "minres".
     rtol, atol : stop at ``||b - A x||_2 <= max(rtol ||b||_2, atol)``.
     maxiter : iteration limit; None is the method's own.
     callback : ``callback(x, residual_norm)`` after each iteration.

@@ -8,7 +8,8 @@ and one array of reaction coefficients, and every boundary condition is a statem
 * Neumann: T = 0, the prescribed flux belongs to the right-hand side,
 * periodic: the first face is the last one.
 
-The matrix is symmetric and an M-matrix for every positive coefficient, hence the discrete maximum principle.
+The matrix is symmetric. Where no reaction is negative it is an M-matrix for every positive coefficient, hence the discrete maximum
+principle; a negative reaction, as in the Helmholtz equation, can make it indefinite, and `StencilOperator.is_definite` says so.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class StencilOperator:
     ----------
     faces : one array an axis; ``faces[k]`` has the grid's shape with one more entry along axis k, non-negative.
         For a periodic axis the first and the last face are the same.
-    reaction : non-negative array of the grid's shape.
+    reaction : array of the grid's shape, of any sign.
     periodic : one flag an axis.
     constant : set by `diffusion_operator` where the coefficients do not vary; None otherwise.
 
@@ -71,8 +72,6 @@ class StencilOperator:
                 raise ValueError(f"faces[{axis}] has shape {face.shape}; a grid of shape {self.grid_shape} needs {expected}")
             if np.any(face < 0):
                 raise ValueError(f"faces[{axis}] holds a negative transmissibility; the coefficient must be positive")
-        if np.any(self.reaction < 0):
-            raise ValueError("reaction holds a negative value; the operator would not be positive definite")
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
@@ -103,9 +102,17 @@ class StencilOperator:
     @cached_property
     def is_singular(self) -> bool:
         """Whether constants are in the null space: no reaction and no Dirichlet face anywhere."""
-        if np.any(self.reaction > 0):
+        if np.any(self.reaction != 0):
             return False
         return all(self.periodic[k] or not (_end(face, k, 0).any() or _end(face, k, -1).any()) for k, face in enumerate(self.faces))
+
+    @cached_property
+    def is_definite(self) -> bool:
+        """Whether the operator is known to have no negative eigenvalue: no reaction is negative.
+
+        A negative reaction smaller than the first eigenvalue of the diffusion leaves the operator definite; it counts as unknown.
+        """
+        return not np.any(self.reaction < 0)
 
     def matvec(self, u: ArrayLike) -> Array:
         """``A u`` for u of the grid's shape or flat; the result has u's shape."""
@@ -118,7 +125,8 @@ class StencilOperator:
     def abs_matvec(self, u: ArrayLike) -> Array:
         """``|A| |u|``, what rounding errors of u are amplified by."""
         u = np.abs(np.asarray(u, dtype=np.float64))
-        return 2 * self.diagonal.reshape(u.shape) * u - self.matvec(u)
+        diagonal = self.diagonal.reshape(u.shape)
+        return (np.abs(diagonal) + diagonal) * u - self.matvec(u)
 
     @cached_property
     def lifted_faces(self) -> tuple[Array, Array, Array]:
@@ -238,7 +246,7 @@ def diffusion_operator(
     spacing : cell size along each axis.
     sides : ``((low, high), ...)`` with "dirichlet", "neumann" or "periodic"; periodic in pairs.
     shape : the grid's shape; needed where `coefficient` is a number.
-    reaction : c at the cell centres or one number; non-negative.
+    reaction : c at the cell centres or one number; negative values make the operator indefinite, see `StencilOperator.is_definite`.
 
     Notes
     -----

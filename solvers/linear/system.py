@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from solvers.linear.stencil import StencilOperator
 from solvers.result import Status
 
 Vector = NDArray[Any]
+_ASYMMETRY = 1e-8  # over the largest entry: what assembling a symmetric matrix in another order leaves, and no more
 Callback = Callable[[Vector, float], None]
 
 
@@ -49,6 +51,13 @@ class System:
 
     def residual(self, x: Vector) -> Vector:
         return self.b - self.matvec(x)
+
+    @cached_property
+    def looks_symmetric(self) -> bool:
+        """False for a matrix that visibly differs from its conjugate transpose; operators known only by their action pass."""
+        if not isinstance(self.A, sp.csr_matrix):
+            return True
+        return float(abs(self.A - self.A.conj().T).max()) <= _ASYMMETRY * float(abs(self.A).max())
 
     def csr(self, method: str) -> sp.csr_matrix:
         """The matrix with its entries; `TypeError` for an operator that only knows its action."""

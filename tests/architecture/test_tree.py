@@ -22,7 +22,7 @@ def test_no_python_under_datasets() -> None:
     assert folders
     assert list((ROOT / "datasets").rglob("*.py*")) == []
     for folder in folders:
-        assert sorted(path.name for path in folder.iterdir()) == ["README.md", "recipe.toml"]
+        assert sorted(path.name for path in folder.iterdir()) == ["README.md", "accuracy.json", "recipe.toml"]
 
 
 def test_no_packages_under_tests() -> None:

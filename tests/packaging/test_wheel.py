@@ -60,7 +60,7 @@ def test_wheel_holds_three_packages_and_the_recipes(wheel: Path) -> None:
     assert {f"{package}/py.typed" for package in ("sciml", "solvers", "validation")} <= set(names)
     shipped = sorted(name for name in names if name.startswith("sciml/_datasets/"))
     assert RECIPES
-    assert shipped == sorted(f"sciml/_datasets/{name}/{file}" for name in RECIPES for file in ("README.md", "recipe.toml"))
+    assert shipped == sorted(f"sciml/_datasets/{name}/{file}" for name in RECIPES for file in ("README.md", "accuracy.json", "recipe.toml"))
 
 
 def test_every_module_of_the_checkout_is_in_the_wheel(wheel: Path) -> None:

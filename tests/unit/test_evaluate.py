@@ -257,7 +257,10 @@ def test_every_shipped_recipe_can_be_learned_and_judged(name: str, tmp_path: Pat
     samples = open_dataset(tmp_path / "data", "test")
     assert load_operator(tmp_path / "run").inputs.names == (*samples.inputs, *samples.scalars)
     assert set(samples.inputs) | set(samples.scalars) == set(recipe.problem.inputs)
-    assert all(math.isfinite(value) for value in details["residual"]["relative_dual"]["per_sample"])
+    if recipe.data.oversampling > 1:
+        assert details["residual"] is None
+    else:
+        assert all(math.isfinite(value) for value in details["residual"]["relative_dual"]["per_sample"])
     assert details["speed"]["solver"]["relative_l2"] < 1e-6
 
 

@@ -5,9 +5,9 @@ from pydantic import ValidationError
 from sciml.discretize import discrete_residual, discretize
 from sciml.discretize.jets import difference_jet, spectral_jet
 from sciml.errors import DatasetError
-from sciml.fields import Constant, GaussianRandomField, LogNormal, Uniform
+from sciml.fields import Constant, GaussianRandomField, LogNormal, SmoothStep, Uniform
 from sciml.grid import Grid
-from sciml.problems import Darcy, HeatStep, Poisson, ScreenedPoisson, seed_words
+from sciml.problems import ConvectionDiffusion, Darcy, HeatStep, Helmholtz, Poisson, ScreenedPoisson, seed_words
 from sciml.problems.jet import Jet
 from solvers import linear_solve
 
@@ -27,6 +27,10 @@ PROBLEMS = {
     "poisson-neumann": Poisson(resolution=16, source=GaussianRandomField(), boundary=NEUMANN_2D),
     "poisson-3d": Poisson(dimension=3, resolution=10, extent=(1, 2, 0.5), source=GaussianRandomField()),
     "screened": ScreenedPoisson(resolution=16, screening=Uniform(low=1, high=50), boundary=RANDOM_SIDES),
+    "helmholtz": Helmholtz(resolution=16, wavenumber=SmoothStep(low=11.7, high=12.6)),
+    "helmholtz-number": Helmholtz(resolution=16, wavenumber=Uniform(low=9, high=13), boundary=RANDOM_SIDES),
+    "helmholtz-3d": Helmholtz(dimension=3, resolution=10, wavenumber=SmoothStep(low=9.6, high=10.2), boundary={"y_low": "neumann"}),
+    "convection": ConvectionDiffusion(resolution=16, velocity={"kind": "random"}, diffusivity=Uniform(low=0.02, high=1), source=1.0),
     "heat": HeatStep(resolution=16, boundary=NEUMANN_2D, diffusivity=Uniform(low=0.5, high=2)),
 }
 

@@ -31,8 +31,8 @@ def test_shipped_recipes_round_trip():
 
 def test_overrides_are_validated_and_change_the_identity():
     plain = load_recipe("darcy")
-    fine = load_recipe("darcy", ["problem.resolution=64", "solver.method=lu"])
-    assert fine.problem.grid.shape == (64, 64)
+    fine = load_recipe("darcy", ["problem.resolution=128", "solver.method=lu"])
+    assert fine.problem.grid.shape == (128, 128)
     assert fine.solver.method == "lu"
     assert fine.identity != plain.identity
     assert load_recipe("darcy", ["data.samples=5", "title=Other"]).identity == plain.identity
