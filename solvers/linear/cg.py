@@ -66,7 +66,8 @@ def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
     has_reaction = bool(reaction.any())
     p = hierarchy.memory.take("direction", (grid.size,), np.float64)
     q = hierarchy.memory.take("action", grid.shape, np.float64)
-    levels = (hierarchy.buffer, hierarchy.levels, hierarchy.roots, hierarchy.inverse, hierarchy.scale)
+    h = hierarchy
+    levels = (h.buffer, h.levels, h.roots, h.inverse, h.islands, h.first_islands, h.scale)
 
     def inner(x: Vector, r: Vector, norms: list[float], budget: int) -> Status | None:
         p[...] = 0.0

@@ -17,12 +17,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 Offset = tuple[int, int, int]
 
 _SEAM = 2
@@ -72,6 +73,19 @@ class Layout:
     def distance(self, offset: Offset) -> int:
         """Flat distance of a neighbour."""
         return (offset[0] * self.row_stride + offset[1]) * self.array_shape[1] + offset[2]
+
+    def ends(self, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
+        """Flat distances of the two cells of each coupling from where it is stored, the smaller of their positions."""
+        corners = [(max(0, -x), max(0, -y), max(0, -z)) for x, y, z in stored]
+        return np.array([(self.distance(c), self.distance(c) + self.distance(o)) for c, o in zip(corners, stored, strict=True)])
+
+    @cached_property
+    def real(self) -> NDArray[np.int64]:
+        """Flat position of the cell that each entry stands for: itself, the opposite cell for a periodic ghost, 0 for others."""
+        position = np.zeros(self.array_shape, np.int64)
+        self.inside(position)[...] = self.inside(np.arange(self.size))
+        fill_ghosts(position, self.numbers)
+        return position.ravel()
 
     @cached_property
     def cells(self) -> int:

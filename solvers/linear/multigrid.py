@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from solvers.linear import multigrid_kernels as kernels
 from solvers.linear.galerkin import Coarsening, Layout, Offset, coarsening, couplings, fill_ghosts, galerkin, interpolate, star
+from solvers.linear.islands import Islands, find_islands, has_weak_links
 from solvers.linear.stencil import StencilOperator, lift
 
 Array = NDArray[Any]
@@ -63,9 +64,15 @@ class MultigridHierarchy:
         dimension = len(operator.grid_shape)
         self.grid = Layout(_shape(operator.reaction), dimension, operator.lifted_periodic)
         layout, A, stored = self.grid, self._finest(), star(dimension)
-        layouts, operators, diagonals, weights, steps = [layout], [A], [], [], []
+        layouts, operators, diagonals, weights = [layout], [A], [], []
+        steps: list[Coarsening] = []
+        islands: list[Islands] = []
+        jumps = False
         while layout.cells > _COARSEST_CELLS and any(axes := _coarsened_axes(A, layout, stored)):
             how, depth = coarsening(layout, axes, stored), len(steps)
+            jumps = has_weak_links(A, how) if depth == 0 else jumps
+            if jumps:
+                islands.append(find_islands(A, how))
             layout, stored = how.coarse, couplings(dimension)
             parts = self._take(f"parts {depth}", len(A), len(how.parts), layout.size)
             for array, split in zip(A, parts, strict=True):
@@ -81,6 +88,7 @@ class MultigridHierarchy:
             steps.append(how)
         self.inverse = _coarsest_inverse(A, layout, stored, self.singular)
         self._pack(layouts, operators, diagonals, weights, steps)
+        self.islands, self.first_islands = _joined(islands, operators, len(layouts))
 
     def _finest(self) -> Array:
         """Diagonal and couplings of level 0, in units of the mean diagonal: float32 has a short range."""
@@ -110,7 +118,7 @@ class MultigridHierarchy:
             row[:9], row[kernels.STAR], row[kernels.STEP : kernels.STEP + 3] = lay.numbers, depth == 0, 1
             row[kernels.COUPLINGS] = free
             scaled = self.buffer[free : free + (len(A) - 1) * lay.size].reshape(len(A) - 1, lay.size)
-            ends = _ends(lay, star(lay.dimension) if depth == 0 else couplings(lay.dimension))
+            ends = lay.ends(star(lay.dimension) if depth == 0 else couplings(lay.dimension))
             bound = kernels.scale_couplings(A, roots[depth], ends, *lay.span, lay.numbers, lay.array_shape[1], scaled)
             self.roots[depth] = _chebyshev_roots(bound)
             free += scaled.size
@@ -136,7 +144,7 @@ class MultigridHierarchy:
         r = np.asarray(residual, np.float64).reshape(self.grid.shape)
         norm = float(np.linalg.norm(r)) or 1.0
         kernels.load(self.buffer, self.levels[0], self.scale, r, 1.0 / norm)
-        kernels.cycle(self.buffer, self.levels, self.roots, self.inverse)
+        kernels.cycle(self.buffer, self.levels, self.roots, self.inverse, self.islands, self.first_islands)
         z = np.empty_like(r)
         kernels.store(self.buffer, self.levels[0], self.scale, norm / self.unit, z)
         if self.singular:
@@ -159,10 +167,19 @@ def _coarsened_axes(A: Array, layout: Layout, stored: tuple[Offset, ...]) -> Axe
     return x, y, z
 
 
-def _ends(layout: Layout, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
-    """Flat distances of the two cells of each coupling from where it is stored."""
-    corners = [tuple(max(0, -o) for o in offset) for offset in stored]
-    return np.array([(layout.distance(c), layout.distance(c) + layout.distance(o)) for c, o in zip(corners, stored, strict=True)])  # type: ignore[arg-type]
+def _joined(islands: list[Islands], operators: list[Array], depth: int) -> tuple[tuple[Array, ...], NDArray[np.int64]]:
+    """Islands of all levels one after another, as `kernels.cycle` takes them."""
+    first = np.zeros(depth + 1, np.int64)
+    cells, weights, ends, factors = [np.empty(0, np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    used = 0
+    for level, found in enumerate(islands):
+        first[level + 1 :] += found.ends.size
+        cells.append(found.cells)
+        weights.append(np.sqrt(operators[level][0][found.cells]))
+        ends.append(found.ends + used)
+        factors.append(found.factors)
+        used += found.cells.size
+    return (np.concatenate(cells), np.concatenate(weights), np.concatenate(ends), np.concatenate(factors)), first
 
 
 def _chebyshev_roots(largest: float) -> tuple[float, float]:

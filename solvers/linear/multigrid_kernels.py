@@ -229,7 +229,27 @@ def _fill(u, level):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _down(buffer, level, coarse, w1, w2):  # type: ignore[no-untyped-def]
+def _correct(u, v, level, cells, weights, ends, factors, first, last):  # type: ignore[no-untyped-def]
+    """Correct the common value of each island of a level, from `first` to before `last`, by the residual v."""
+    for island in range(first, last):
+        start = ends[island - 1] if island else 0
+        total = 0.0
+        for m in range(start, ends[island]):
+            total += weights[m] * v[cells[m]]
+        for m in range(start, ends[island]):
+            u[cells[m]] += factors[island] * total * weights[m]
+    _fill(u, level)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _residual(f, u, v, S, level):  # type: ignore[no-untyped-def]
+    begin, end = _span(level)
+    one = np.float32(1.0)
+    _combine(v, f, u, S, level, begin, end, one, -one, one)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _down(buffer, level, coarse, w1, w2, islands, first, last):  # type: ignore[no-untyped-def]
     """Two smoothing steps from zero, the residual, and its restriction to the right-hand side of the coarse level.
 
     Smoothing is the Chebyshev polynomial of degree 2 in ``D^-1 A``, written as two Jacobi steps with its roots w1 and w2; from zero both
@@ -246,6 +266,9 @@ def _down(buffer, level, coarse, w1, w2):  # type: ignore[no-untyped-def]
             _fill(u, level)
         if at > begin:
             _combine(v, f, u, S, level, at - block, min(at, end), one, -one, one)
+    if last > first:
+        _correct(u, v, level, *islands, first, last)
+        _residual(f, u, v, S, level)
     _fill(v, level)
     _restrict(v, _vector(buffer, coarse, 0), _weights(buffer, level, coarse), level, coarse)
     _fill(_vector(buffer, coarse, 0), coarse)
@@ -317,7 +340,7 @@ def _scatter_two(u, coarse, before, own, behind):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _up(buffer, level, coarse, w1, w2):  # type: ignore[no-untyped-def]
+def _up(buffer, level, coarse, w1, w2, islands, first, last):  # type: ignore[no-untyped-def]
     """The correction from the coarse level and two smoothing steps; the result is in u. Returns ``f . u``."""
     f, u, v = _vector(buffer, level, 0), _vector(buffer, level, 1), _vector(buffer, level, 2)
     S, W, coarse_u = _couplings(buffer, level), _weights(buffer, level, coarse), _vector(buffer, coarse, 1)
@@ -325,6 +348,13 @@ def _up(buffer, level, coarse, w1, w2):  # type: ignore[no-untyped-def]
     begin, end = _span(level)
     block = _block(level, begin, end)
     product, number, width, wraps = 0.0, 0, level[2] + 2, _wraps(level)
+    if last > first:
+        while number < level[0] * level[1]:
+            _prolong(u, coarse_u, W, number, level, coarse)
+            number += 1
+        _fill(u, level)
+        _residual(f, u, v, S, level)
+        _correct(u, v, level, *islands, first, last)
     for at in range(begin, end + 2 * block, block):
         ahead = min(at + block, end)
         while number < level[0] * level[1] and ((number // level[1] + level[3]) * level[5] + number % level[1] + level[4]) * width < ahead:
@@ -336,10 +366,10 @@ def _up(buffer, level, coarse, w1, w2):  # type: ignore[no-untyped-def]
             _combine(v, f, u, S, level, at - block, min(at, end), w1, one - w1, w1)
             _fill(v, level)
         if at >= begin + 2 * block:
-            last = min(at - block, end)
-            _combine(u, f, v, S, level, at - 2 * block, last, w2, one - w2, w2)
+            behind = min(at - block, end)
+            _combine(u, f, v, S, level, at - 2 * block, behind, w2, one - w2, w2)
             if not wraps:
-                product += _product(f[at - 2 * block : last], u[at - 2 * block : last])
+                product += _product(f[at - 2 * block : behind], u[at - 2 * block : behind])
     if wraps:  # ghosts are copies here: rows without them
         for row in range(level[0] * level[1]):
             first = ((row // level[1] + level[3]) * level[5] + row % level[1] + level[4]) * width + 1
@@ -376,14 +406,18 @@ def _coarsest(buffer, level, inverse):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def cycle(buffer, levels, roots, inverse):  # type: ignore[no-untyped-def]
-    """One V-cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``."""
+def cycle(buffer, levels, roots, inverse, islands, first):  # type: ignore[no-untyped-def]
+    """One V-cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
+
+    `islands` are the cells of all islands of all levels, the square roots of their diagonals, where the cells of each island end, and one over
+    its energy; ``first[depth]`` is the first island of a level.
+    """
     last = levels.shape[0] - 1
     for depth in range(last):
-        _down(buffer, levels[depth], levels[depth + 1], roots[depth, 0], roots[depth, 1])
+        _down(buffer, levels[depth], levels[depth + 1], roots[depth, 0], roots[depth, 1], islands, first[depth], first[depth + 1])
     product = _coarsest(buffer, levels[last], inverse)
     for depth in range(last - 1, -1, -1):
-        product = _up(buffer, levels[depth], levels[depth + 1], roots[depth, 0], roots[depth, 1])
+        product = _up(buffer, levels[depth], levels[depth + 1], roots[depth, 0], roots[depth, 1], islands, first[depth], first[depth + 1])
     return product
 
 
@@ -527,7 +561,7 @@ def _step(alpha, x, r, p, q, grid, buffer, level, scale, factor):  # type: ignor
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def conjugate_gradients(
-    x, r, p, q, grid, tx, ty, tz, reaction, has_reaction, singular, buffer, levels, roots, inverse, scale, state, norms, tolerance
+    x, r, p, q, grid, tx, ty, tz, reaction, has_reaction, singular, buffer, levels, roots, inverse, islands, first, scale, state, norms, tolerance
 ):  # type: ignore[no-untyped-def]
     """Preconditioned conjugate gradients (x, r in place) until the norm of r is at most `tolerance` or `norms` is full.
 
@@ -539,7 +573,7 @@ def conjugate_gradients(
             state[1] = np.sqrt(np.sum(r * r))
             state[2] = state[1]
             load(buffer, levels[0], scale, r, 1.0 / state[2])
-        zr = cycle(buffer, levels, roots, inverse) * state[2] ** 2
+        zr = cycle(buffer, levels, roots, inverse, islands, first) * state[2] ** 2
         shift = 0.0
         if singular:
             mean, mean_r = _means(buffer, levels[0], scale, r)

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from solvers import Status, linear_solve
 from solvers.linear import diffusion_operator
 from solvers.linear.galerkin import coarsening, couplings, galerkin, interpolate, star
+from solvers.linear.islands import find_islands
 from solvers.linear.multigrid import Memory, MultigridHierarchy
 
 DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
@@ -107,3 +109,42 @@ def test_two_coarsenings_equal_the_dense_definitions(shape, sides, axes):
         A, layout, stored, matrix = product, coarse, couplings(layout.dimension), expected
         if any(n < 3 for n, flag in zip(layout.shape, axes, strict=True) if flag):
             break
+
+
+def test_islands_are_the_strong_parts_without_a_coarse_cell():
+    """Pockets of conductance 10^4 in a medium of 1; coarse cells have even numbers along both axes."""
+    a = np.ones((24, 24))
+    a[3, 4:6] = a[7, 5] = 1e4  # a pair beside coarse cells, and a single cell, which smoothing deals with
+    a[11:14, 11:14] = 1e4  # holds the coarse cell (12, 12)
+    a[17, 3:12] = 1e4  # a strip between two lines of coarse cells
+    operator = diffusion_operator(a, spacing=(1.0, 1.0), sides=(DD, DD))
+    hierarchy = MultigridHierarchy(operator)
+    A, layout = hierarchy._finest(), hierarchy.grid
+    found = find_islands(A, coarsening(layout, (False, True, True), star(2)))
+    rows, columns = np.divmod(found.cells, layout.array_shape[1])
+    parts = [
+        {(int(i) - 1, int(k) - 1) for i, k in zip(rows[begin:end], columns[begin:end], strict=True)}
+        for begin, end in zip([0, *found.ends[:-1]], found.ends, strict=True)
+    ]
+    assert sorted(parts, key=len) == [{(3, 4), (3, 5)}, {(17, k) for k in range(3, 12)}]
+    matrix = operator.to_csr()
+    for part, factor in zip(parts, found.factors, strict=True):
+        indicator = np.zeros((24, 24))
+        indicator[tuple(np.transpose(sorted(part)))] = 1
+        energy = indicator.ravel() @ matrix @ indicator.ravel() / operator.diagonal.mean()
+        assert 1 / factor == pytest.approx(energy, rel=1e-3)
+
+
+@pytest.mark.parametrize("sides", [(DD, DD), (PP, DN), (NN, PP)], ids=str)
+def test_islands_cost_no_iterations(sides):
+    """Strips of high conductance between the coarse lines of level 0: without their correction each costs an iteration or two."""
+    a = np.ones((65, 65))
+    for i in range(5, 60, 6):
+        a[i, i : i + 5] = 1e4
+        a[i, 0] = 1e4
+    operator = diffusion_operator(a, spacing=(1.0, 1.0), sides=sides)
+    b = np.random.default_rng(0).standard_normal(a.shape)
+    b -= b.mean()
+    solution = linear_solve(operator, b, "multigrid_cg")
+    assert solution.status is Status.SUCCESS
+    assert solution.iterations <= 10

@@ -1,0 +1,150 @@
+"""Cells that a coarse grid cannot see: small parts that are coupled strongly inside and weakly to everything else.
+
+Where the coefficient jumps by orders of magnitude, a few cells of high conductance in a medium of low conductance may hold no coarse cell.
+Their common value is an eigenvector of ``D^-1 A`` with an eigenvalue of about one over the contrast, which neither point smoothing nor
+the coarse grid reduces: each such part would cost the conjugate gradients an iteration of its own, or several in float32. The cycle
+therefore corrects the common value of each directly. Parts without a strong link to any coarse cell are few and small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from solvers.linear.galerkin import Coarsening
+
+_STRONG = 0.1  # a link counts that has at least this part of the strongest link of both its cells
+_LARGEST = 4096  # cells; a larger part without coarse cells has low modes of its own, which one correction does not remove
+
+
+@dataclass(frozen=True)
+class Islands:
+    """Parts of one level: flat positions of all cells, where the cells of each part end, one over the energy of its common value."""
+
+    cells: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    factors: NDArray[np.float32]
+
+
+def has_weak_links(A: NDArray[Any], how: Coarsening) -> bool:
+    """Whether there may be islands on a grid with a star stencil: some link is weak for both of its cells."""
+    return bool(_any_weak(A, how.fine.ends(how.stored), *how.fine.span))
+
+
+def find_islands(A: NDArray[Any], how: Coarsening) -> Islands:
+    """The islands of the fine grid of a coarsening; A are its diagonal and couplings, flat, ghosts filled."""
+    fine = how.fine
+    cells, ends = np.empty(fine.cells, np.int64), np.empty(fine.cells, np.int64)
+    factors = np.empty(fine.cells, np.float32)
+    axes = np.array(how.axes, dtype=np.int64)
+    count = _search(A, fine.ends(how.stored), fine.real, fine.numbers, axes, cells, ends, factors)
+    return Islands(cells[: ends[count - 1] if count else 0].copy(), ends[:count].copy(), factors[:count].copy())
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _strongest(A, ends, begin, end):  # type: ignore[no-untyped-def]
+    top = np.zeros(A.shape[1], A.dtype)
+    for number in range(ends.shape[0]):
+        one, two = ends[number]
+        _raise(A[number + 1, begin:end], top[begin + one : end + one])
+        _raise(A[number + 1, begin:end], top[begin + two : end + two])
+    return top
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _raise(entries, top):  # type: ignore[no-untyped-def]
+    for k in range(entries.size):
+        top[k] = max(top[k], -entries[k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _any_weak(A, ends, begin, end):  # type: ignore[no-untyped-def]
+    top = _strongest(A, ends, begin, end)
+    for number in range(ends.shape[0]):
+        one, two = ends[number]
+        entries, first, second = A[number + 1, begin:end], top[begin + one : end + one], top[begin + two : end + two]
+        found = False
+        for k in range(entries.size):
+            found |= (entries[k] < 0.0) & (-entries[k] < _STRONG * max(first[k], second[k]))
+        if found:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _search(A, ends, real, grid, axes, cells, bounds, factors):  # type: ignore[no-untyped-def]
+    """Follow strong links from every cell that is not a coarse one, until one is met or no link is left; returns the number of islands."""
+    width, stride = grid[2] + 2, grid[5]
+    margin = (grid[3] * stride + grid[4]) * width + 1
+    top = _strongest(A, ends, margin, A.shape[1] - margin)
+    state = np.zeros(A.shape[1], np.int8)  # 1: in the part at hand, 2: linked to a coarse cell, or dealt with
+    part = np.empty(min(_LARGEST, cells.size), np.int64)
+    count = used = 0
+    for i in range(grid[0]):
+        for j in range(grid[1]):
+            for k in range(grid[2]):
+                start = ((i + grid[3]) * stride + j + grid[4]) * width + k + 1
+                if state[start] or _is_coarse(start, grid, axes):
+                    continue
+                size, linked = _follow(A, ends, real, top, grid, axes, start, state, part)
+                if not linked and size > 1:
+                    energy = _energy(A, ends, real, part, size, state)
+                    if energy > 0.0:
+                        cells[used : used + size] = part[:size]
+                        used += size
+                        bounds[count], factors[count] = used, 1.0 / energy
+                        count += 1
+                for m in range(size):
+                    state[part[m]] = 2
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _is_coarse(cell, grid, axes):  # type: ignore[no-untyped-def]
+    row, width = cell // (grid[2] + 2), grid[2] + 2
+    x, y, z = row // grid[5] - grid[3], row % grid[5] - grid[4], cell % width - 1
+    return not ((axes[0] and x % 2) or (axes[1] and y % 2) or (axes[2] and z % 2))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _follow(A, ends, real, top, grid, axes, start, state, part):  # type: ignore[no-untyped-def]
+    """Cells reached from `start` over strong links, and whether one of them is a coarse cell, or linked to one."""
+    part[0], size, at = start, 1, 0
+    state[start] = 1
+    while at < size:
+        cell = part[at]
+        at += 1
+        for number in range(ends.shape[0]):
+            for side in range(2):
+                place = cell - ends[number, side]
+                other = real[place + ends[number, 1 - side]]
+                coupling = -A[number + 1, place]
+                if coupling > 0.0 and coupling >= _STRONG * max(top[cell], top[other]) and state[other] != 1:
+                    if state[other] == 2 or size == part.size or _is_coarse(other, grid, axes):
+                        return size, True
+                    state[other] = 1
+                    part[size] = other
+                    size += 1
+    return size, False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _energy(A, ends, real, part, size, state):  # type: ignore[no-untyped-def]
+    """``1 . A 1`` over the part: links that leave it, and what its rows have beyond their links, where that is more than rounding."""
+    total = 0.0
+    for m in range(size):
+        cell = part[m]
+        excess = float(A[0, cell])
+        for number in range(ends.shape[0]):
+            for side in range(2):
+                place = cell - ends[number, side]
+                excess += A[number + 1, place]
+                if state[real[place + ends[number, 1 - side]]] != 1:
+                    total -= A[number + 1, place]
+        if excess > 1e-6 * A[0, cell]:
+            total += excess
+    return total
