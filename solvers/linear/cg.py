@@ -76,9 +76,8 @@ def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
         steps = budget if system.callback is None else 1
         while budget > 0:
             found = np.empty(min(steps, budget))
-            done, indefinite = conjugate_gradients(
-                shaped_x, shaped_r, p, q, grid.numbers, *A.lifted_faces, reaction, has_reaction, singular, *levels, state, found, system.tolerance
-            )  # fmt: skip
+            operator = (grid.numbers, *A.lifted_faces, reaction, has_reaction, singular)
+            done, indefinite = conjugate_gradients(shaped_x, shaped_r, p, q, *operator, *levels, state, found, system.tolerance)
             norms += found[:done].tolist()
             budget -= done
             if indefinite:

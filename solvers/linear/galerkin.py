@@ -4,8 +4,8 @@ A coarse grid keeps the cells with even numbers of every coarsened axis. A cell 
 own equation, summed over the axes along which it does not lie between coarse cells (black-box multigrid: Dendy, "Black box multigrid",
 J. Comput. Phys. 48 (1982), sections 2 and 3): linear where the coefficient is smooth, flux-continuous where it jumps, falling to
 zero towards a Dirichlet wall. The coarse operator is P^T A P. It couples a cell with all its 3^d - 1 neighbours; since it is symmetric
-each pair is stored once, at the elementwise smaller of the two positions. Where a periodic axis has an odd number of cells the first and the
-last one are both kept: at this seam two coarse cells are as close as fine ones.
+each pair is stored once, at the elementwise smaller of the two positions. Where a periodic axis has an odd number of cells the first and
+the last one are both kept: at this seam two coarse cells are as close as fine ones.
 
 Arrays are padded with one ghost cell at both ends of every axis of the problem. All sums run over flat arrays, ghosts included, so that a
 neighbour is a constant distance away and loops are long: fine arrays are first split into one coarse-shaped array for each child of a
@@ -30,7 +30,7 @@ _SEAM = 2
 _LARGEST_WEIGHT = 32.0  # beyond it a centre has cancelled to rounding
 
 #: One of each pair of opposite neighbours; a coupling array per entry, after the diagonal.
-_HALF: tuple[Offset, ...] = tuple(o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0))
+_HALF: tuple[Offset, ...] = tuple((x, y, z) for x, y, z in itertools.product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,9 @@ class Coarsening:
     @cached_property
     def masked(self) -> tuple[Offset, ...]:
         """Children with `_SEAM` in place of 0: their weights are those of the child itself in the last cells of that axis, 0 elsewhere."""
-        ranges = [(-1, 0, 1, _SEAM) if seam else (-1, 0, 1) if coarsen else (0,) for seam, coarsen in zip(self.seams, self.axes, strict=True)]
+        ranges = [
+            (-1, 0, 1, _SEAM) if seam else (-1, 0, 1) if coarsen else (0,) for seam, coarsen in zip(self.seams, self.axes, strict=True)
+        ]
         return tuple(child for child in itertools.product(*ranges) if _SEAM in child)  # type: ignore[misc]
 
     @cached_property
@@ -152,22 +154,21 @@ class Coarsening:
         return tuple(itertools.product(*((0, 1) if coarsen else (0,) for coarsen in self.axes)))  # type: ignore[arg-type]
 
     def split(self, array: Array, out: Array) -> None:
-        """Fill ``out[part]`` (shape (len(parts), coarse.size)) with the entries of a flat fine array, its ghosts included; others become 0."""
+        """Fill out, shape (len(parts), coarse.size), with the entries of a flat fine array, its ghosts included; others become 0."""
         step = np.array([1 + int(flag) for flag in self.axes], dtype=np.int64)
         _split(array.reshape(self.fine.array_shape), self.fine.numbers, self.coarse.numbers, step, np.array(self.parts), out)
 
     def locate(self, child: Offset, number: int = 0, corner: Offset = (0, 0, 0)) -> tuple[int, int]:
-        """(row, flat distance) of fine entry `number` at ``2 J + child + corner`` in split arrays of shape (entries, parts, coarse.size)."""
+        """(row, flat distance) of fine entry `number` at ``2 J + child + corner`` in split arrays, shape (entries, parts, coarse.size)."""
         places = [c + e for c, e in zip(child, corner, strict=True)]
         bits = tuple(place % 2 if coarsen else 0 for place, coarsen in zip(places, self.axes, strict=True))
         x, y, z = (place // 2 if coarsen else place for place, coarsen in zip(places, self.axes, strict=True))
-        return number * len(self.parts) + self.parts.index(bits), self.coarse.distance((x, y, z))  # type: ignore[arg-type]
-
+        return number * len(self.parts) + self.parts.index(bits), self.coarse.distance((x, y, z))
 
     @cached_property
     def interpolation_terms(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Per child, those between fewest coarse cells first: its number and where its centre and its terms end; the entries (row, distance) that
-        add up to centres; the terms (row, distance, child nearer to the coarse cell, whose weight is the factor)."""
+        """Per child, those between fewest coarse cells first: its number and where its centre and its terms end; the entries
+        (row, distance) that add up to centres; the terms (row, distance, child nearer to the coarse cell, whose weight is the factor)."""
         known = _entries(self.stored)
         numbered = {child: number for number, child in enumerate(self.children)}
         bounds: list[tuple[int, ...]] = []
@@ -188,7 +189,7 @@ class Coarsening:
 
     @cached_property
     def galerkin_terms(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the products of each coarse entry end, and the products: (row, distance) of the fine entry, of the first and of the second weight.
+        """Where the products of each coarse entry end, and the products: (row, distance) of the fine entry and of both weights.
 
         A coarse entry is stored at the smaller position of its two cells: seen from there, its first cell is `corner` away.
         """
@@ -205,7 +206,7 @@ class Coarsening:
                 solved = all(abs(child[axis]) == 1 for axis in range(3 - dimension, 3))
                 if step in known and not solved:
                     row, at = self.locate(place, *known[step])  # type: ignore[arg-type, index]
-                    second = numbered[other], first + distance(target)  # type: ignore[index]
+                    second = numbered[other], first + distance(target)
                     terms.append((row, first + at, numbered[child], first, *second))  # type: ignore[index]
             ends.append(len(terms))
         return np.array(ends), np.array(terms)
@@ -250,7 +251,7 @@ def galerkin(parts: Array, W: Array, how: Coarsening, product: Array) -> None:
 
 @lru_cache(maxsize=16)
 def _ways(target: int, coarsen: bool, seam: bool) -> tuple[tuple[int, int, int, int], ...]:
-    """Along one axis: (child of J, where it lies, step in the fine grid, child of J + target) that connect a coarse cell with its neighbour."""
+    """Along one axis: (child of J, where it lies, step in the fine grid, child of J + target) that connect J with J + target."""
     if not coarsen:
         return ((0, 0, target, 0),)
     every = ((c, c, 2 * target + other - c, other) for c, other in itertools.product((-1, 0, 1), repeat=2))
@@ -259,7 +260,7 @@ def _ways(target: int, coarsen: bool, seam: bool) -> tuple[tuple[int, int, int, 
 
 
 def _entries(stored: tuple[Offset, ...]) -> dict[Offset, tuple[int, Offset]]:
-    """Where the entry that couples a cell with its neighbour at an offset is found: (number of the array, position relative to the cell)."""
+    """Where the entry that couples a cell with its neighbour at an offset is found: (array, position relative to the cell)."""
     found: dict[Offset, tuple[int, Offset]] = {(0, 0, 0): (0, (0, 0, 0))}
     for number, (x, y, z) in enumerate(stored, start=1):
         for o in ((x, y, z), (-x, -y, -z)):
@@ -333,10 +334,10 @@ def _weigh(parts, W, begin, end, bounds, centre, terms):  # type: ignore[no-unty
         for child in range(bounds.shape[0]):
             total[:] = 0.0
             taken[:] = 0.0
-            for c in range(c, bounds[child, 1]):
-                _add(total, parts[centre[c, 0], at + centre[c, 1] : at + centre[c, 1] + n])
-            for t in range(t, bounds[child, 2]):
-                _add_product(taken, parts[terms[t, 0], at + terms[t, 1] : at + terms[t, 1] + n], W[terms[t, 2], at : at + n])
+            for m in range(c, bounds[child, 1]):
+                _add(total, parts[centre[m, 0], at + centre[m, 1] : at + centre[m, 1] + n])
+            for m in range(t, bounds[child, 2]):
+                _add_product(taken, parts[terms[m, 0], at + terms[m, 1] : at + terms[m, 1] + n], W[terms[m, 2], at : at + n])
             c, t = bounds[child, 1], bounds[child, 2]
             _divide(taken, total, W[bounds[child, 0], at : at + n])
 
@@ -349,9 +350,9 @@ def _multiply(parts, W, product, begin, end, ends, terms):  # type: ignore[no-un
         t = 0
         for entry in range(ends.size):
             total[:] = 0.0
-            for t in range(t, ends[entry]):
-                fine, one, other = at + terms[t, 1], at + terms[t, 3], at + terms[t, 5]
-                _add_triple(total, parts[terms[t, 0], fine : fine + n], W[terms[t, 2], one : one + n], W[terms[t, 4], other : other + n])
+            for m in range(t, ends[entry]):
+                fine, one, other = at + terms[m, 1], at + terms[m, 3], at + terms[m, 5]
+                _add_triple(total, parts[terms[m, 0], fine : fine + n], W[terms[m, 2], one : one + n], W[terms[m, 4], other : other + n])
             t = ends[entry]
             target = product[entry, at : at + n]
             for k in range(n):

@@ -3,7 +3,7 @@
 Where the coefficient jumps by orders of magnitude, a few cells of high conductance in a medium of low conductance may hold no coarse cell.
 Their common value is an eigenvector of ``D^-1 A`` with an eigenvalue of about one over the contrast, which neither point smoothing nor
 the coarse grid reduces: each such part would cost the conjugate gradients an iteration of its own, or several in float32. The cycle
-therefore corrects the common value of each directly. Parts without a strong link to any coarse cell are few and small.
+therefore solves for the cells of each part directly. Parts without a strong link to any coarse cell are few and small.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solvers.linear.galerkin import Coarsening
+from solvers.linear.galerkin import Coarsening, Layout, Offset
 
 _STRONG = 0.1  # a link counts that has at least this part of the strongest link of both its cells
-_LARGEST = 4096  # cells; a larger part without coarse cells has low modes of its own, which one correction does not remove
+_LARGEST = 128  # cells; a larger part without coarse cells would be a long winding channel
 
 
 @dataclass(frozen=True)
 class Islands:
-    """Parts of one level: flat positions of all cells, where the cells of each part end, one over the energy of its common value."""
+    """Parts of one level: flat positions of all cells, where the cells of each part end, and the inverses of their matrices, row by row."""
 
     cells: NDArray[np.int64]
     ends: NDArray[np.int64]
-    factors: NDArray[np.float32]
+    inverses: NDArray[np.float64]
 
 
-def has_weak_links(A: NDArray[Any], how: Coarsening) -> bool:
-    """Whether there may be islands on a grid with a star stencil: some link is weak for both of its cells."""
-    return bool(_any_weak(A, how.fine.ends(how.stored), *how.fine.span))
+def has_weak_links(A: NDArray[Any], layout: Layout, stored: tuple[Offset, ...]) -> bool:
+    """Whether there may be islands on a grid with a star stencil: some link is weak beside others of its cells."""
+    return bool(_any_weak(A, layout.ends(stored), *layout.span))
 
 
 def find_islands(A: NDArray[Any], how: Coarsening) -> Islands:
     """The islands of the fine grid of a coarsening; A are its diagonal and couplings, flat, ghosts filled."""
-    fine = how.fine
-    cells, ends = np.empty(fine.cells, np.int64), np.empty(fine.cells, np.int64)
-    factors = np.empty(fine.cells, np.float32)
+    fine, ends = how.fine, how.fine.ends(how.stored)
+    cells, bounds = np.empty(fine.cells, np.int64), np.empty(fine.cells, np.int64)
     axes = np.array(how.axes, dtype=np.int64)
-    count = _search(A, fine.ends(how.stored), fine.real, fine.numbers, axes, cells, ends, factors)
-    return Islands(cells[: ends[count - 1] if count else 0].copy(), ends[:count].copy(), factors[:count].copy())
+    count = _search(A, ends, fine.real, fine.numbers, axes, cells, bounds)
+    parts = np.split(cells, bounds[:count])[:count]
+    inverses = [np.linalg.inv(_matrix(A, ends, fine.real, part)).ravel() for part in parts]
+    return Islands(np.concatenate([*parts, np.empty(0, np.int64)]), bounds[:count].copy(), np.concatenate([*inverses, np.empty(0)]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -76,7 +77,7 @@ def _any_weak(A, ends, begin, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _search(A, ends, real, grid, axes, cells, bounds, factors):  # type: ignore[no-untyped-def]
+def _search(A, ends, real, grid, axes, cells, bounds):  # type: ignore[no-untyped-def]
     """Follow strong links from every cell that is not a coarse one, until one is met or no link is left; returns the number of islands."""
     width, stride = grid[2] + 2, grid[5]
     margin = (grid[3] * stride + grid[4]) * width + 1
@@ -92,12 +93,10 @@ def _search(A, ends, real, grid, axes, cells, bounds, factors):  # type: ignore[
                     continue
                 size, linked = _follow(A, ends, real, top, grid, axes, start, state, part)
                 if not linked and size > 1:
-                    energy = _energy(A, ends, real, part, size, state)
-                    if energy > 0.0:
-                        cells[used : used + size] = part[:size]
-                        used += size
-                        bounds[count], factors[count] = used, 1.0 / energy
-                        count += 1
+                    cells[used : used + size] = part[:size]
+                    used += size
+                    bounds[count] = used
+                    count += 1
                 for m in range(size):
                     state[part[m]] = 2
     return count
@@ -133,18 +132,24 @@ def _follow(A, ends, real, top, grid, axes, start, state, part):  # type: ignore
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _energy(A, ends, real, part, size, state):  # type: ignore[no-untyped-def]
-    """``1 . A 1`` over the part: links that leave it, and what its rows have beyond their links, where that is more than rounding."""
-    total = 0.0
-    for m in range(size):
+def _matrix(A, ends, real, part):  # type: ignore[no-untyped-def]
+    """The matrix of a part in float64.
+
+    Its diagonal is added up from the links, since rounding of the stored one would hide the weak ones that hold the part in place.
+    """
+    matrix = np.zeros((part.size, part.size))
+    for m in range(part.size):
         cell = part[m]
-        excess = float(A[0, cell])
+        links = 0.0
         for number in range(ends.shape[0]):
             for side in range(2):
                 place = cell - ends[number, side]
-                excess += A[number + 1, place]
-                if state[real[place + ends[number, 1 - side]]] != 1:
-                    total -= A[number + 1, place]
-        if excess > 1e-6 * A[0, cell]:
-            total += excess
-    return total
+                entry = float(A[number + 1, place])
+                links -= entry
+                other = real[place + ends[number, 1 - side]]
+                for n in range(part.size):
+                    if part[n] == other:
+                        matrix[m, n] += entry
+        excess = A[0, cell] - links
+        matrix[m, m] += links + (excess if excess > 1e-6 * A[0, cell] else 0.0)
+    return matrix

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 Axes = tuple[bool, bool, bool]
 
 _COARSEST_CELLS = 48  # a dense factorisation of this size costs less than one sweep over a 32^2 grid
-_STRONG = 0.35  # an axis is coarsened where its mean coupling is at least this part of the strongest
+_STRONG = 0.35  # an axis is coarsened where its couplings are at least this part of the strongest axis's
 
 
 class Memory:
@@ -37,11 +37,11 @@ class Memory:
 
     def take(self, name: str, shape: tuple[int, ...], dtype: type) -> Array:
         """An array with undefined values, which the next call with this name may hand out again."""
-        size = int(np.prod(shape))
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         block = self._blocks.get(name)
         if block is None or block.size < size:
-            block = self._blocks[name] = np.empty(size, dtype)
-        return block[:size].reshape(shape)
+            block = self._blocks[name] = np.empty(size, np.uint8)
+        return block[:size].view(dtype).reshape(shape)
 
 
 class MultigridHierarchy:
@@ -63,22 +63,24 @@ class MultigridHierarchy:
         self.singular = operator.is_singular
         dimension = len(operator.grid_shape)
         self.grid = Layout(_shape(operator.reaction), dimension, operator.lifted_periodic)
-        layout, A, stored = self.grid, self._finest(), star(dimension)
+        layout, stored = self.grid, star(dimension)
+        A = self._finest(np.float32)
+        jumps = has_weak_links(A, layout, stored)
+        if jumps:  # then sums on coarse grids cancel by as much as the coefficient jumps
+            A = self._finest(np.float64)
         layouts, operators, diagonals, weights = [layout], [A], [], []
         steps: list[Coarsening] = []
         islands: list[Islands] = []
-        jumps = False
         while layout.cells > _COARSEST_CELLS and any(axes := _coarsened_axes(A, layout, stored)):
             how, depth = coarsening(layout, axes, stored), len(steps)
-            jumps = has_weak_links(A, how) if depth == 0 else jumps
             if jumps:
                 islands.append(find_islands(A, how))
             layout, stored = how.coarse, couplings(dimension)
-            parts = self._take(f"parts {depth}", len(A), len(how.parts), layout.size)
+            parts = self._take(f"parts {depth}", A.dtype.type, len(A), len(how.parts), layout.size)
             for array, split in zip(A, parts, strict=True):
                 how.split(array, split)
-            W = self._take(f"weights {depth}", len(how.children) + len(how.masked), layout.size)
-            A = self._take(f"operator {depth + 1}", 1 + len(stored), layout.size)
+            W = self._take(f"weights {depth}", A.dtype.type, len(how.children) + len(how.masked), layout.size)
+            A = self._take(f"operator {depth + 1}", A.dtype.type, 1 + len(stored), layout.size)
             interpolate(parts, how, W)
             galerkin(parts, W, how, A)
             layouts.append(layout)
@@ -90,26 +92,26 @@ class MultigridHierarchy:
         self._pack(layouts, operators, diagonals, weights, steps)
         self.islands, self.first_islands = _joined(islands, operators, len(layouts))
 
-    def _finest(self) -> Array:
+    def _finest(self, dtype: type) -> Array:
         """Diagonal and couplings of level 0, in units of the mean diagonal: float32 has a short range."""
-        A = self._take("operator 0", 1 + self.grid.dimension, self.grid.size)
+        A = self._take("operator 0", dtype, 1 + self.grid.dimension, self.grid.size)
         self.unit = float(self.operator.diagonal.mean()) or 1.0
         faces, reaction = self.operator.lifted_faces, lift(self.operator.reaction)
         kernels.star_entries(*faces, reaction, 1.0 / self.unit, A.reshape(len(A), *self.grid.array_shape), self.grid.numbers)
         return A
 
-    def _take(self, name: str, *shape: int) -> Array:
-        return self.memory.take(name, shape, np.float32)
+    def _take(self, name: str, dtype: type, *shape: int) -> Array:
+        return self.memory.take(name, shape, dtype)
 
     def _pack(
         self, layouts: list[Layout], operators: list[Array], diagonals: list[Array], weights: list[Array], steps: list[Coarsening]
     ) -> None:
         """Scale all levels to unit diagonal and lay them out in one buffer."""
         total = sum((len(A) - 1 + 3) * lay.size for A, lay in zip(operators, layouts, strict=True)) + sum(W.size for W in weights)
-        self.buffer = self._take("levels", total)
+        self.buffer = self._take("levels", np.float32, total)
         self.levels = np.zeros((len(layouts), kernels.LEVEL_NUMBERS), np.int64)
         self.roots = np.zeros((len(layouts), 2), np.float32)
-        roots = [self._take(f"root {depth}", lay.size) for depth, lay in enumerate(layouts)]
+        roots = [self._take(f"root {depth}", operators[depth].dtype.type, lay.size) for depth, lay in enumerate(layouts)]
         for A, root in zip(operators, roots, strict=True):
             kernels.inverse_roots(A[0], root)
         free = 0
@@ -117,7 +119,7 @@ class MultigridHierarchy:
             row = self.levels[depth]
             row[:9], row[kernels.STAR], row[kernels.STEP : kernels.STEP + 3] = lay.numbers, depth == 0, 1
             row[kernels.COUPLINGS] = free
-            scaled = self.buffer[free : free + (len(A) - 1) * lay.size].reshape(len(A) - 1, lay.size)
+            scaled = self.buffer[free : free + (len(A) - 1) * lay.size].reshape(len(A) - 1, -1)
             ends = lay.ends(star(lay.dimension) if depth == 0 else couplings(lay.dimension))
             bound = kernels.scale_couplings(A, roots[depth], ends, *lay.span, lay.numbers, lay.array_shape[1], scaled)
             self.roots[depth] = _chebyshev_roots(bound)
@@ -126,7 +128,7 @@ class MultigridHierarchy:
                 W, how = weights[depth], steps[depth]
                 row[kernels.STEP : kernels.STEP + 3] += np.array(how.axes)
                 row[kernels.WEIGHTS] = free
-                scaled = self.buffer[free : free + W.size].reshape(W.shape)
+                scaled = self.buffer[free : free + W.size].reshape(len(W), -1)
                 places = np.array([how.locate(child) for child in how.children])
                 kernels.scale_weights(W, diagonals[depth], places, roots[depth + 1], *how.coarse.span, scaled)
                 for array in scaled:
@@ -137,10 +139,10 @@ class MultigridHierarchy:
             free += 3 * lay.size
         diagonal = np.sqrt(layouts[-1].inside(operators[-1][0])).ravel()
         self.inverse = (diagonal[:, None] * self.inverse * diagonal).astype(np.float32)
-        self.scale = np.ascontiguousarray(self.grid.inside(roots[0]))
+        self.scale = self.grid.inside(roots[0]).astype(np.float32)
 
     def precondition(self, residual: Array) -> Array:
-        """One V-cycle from a zero guess: an approximation of ``A^-1 residual`` of the residual's shape, with mean zero where A is singular."""
+        """One V-cycle from zero: an approximation of ``A^-1 residual`` of the residual's shape, with mean zero where A is singular."""
         r = np.asarray(residual, np.float64).reshape(self.grid.shape)
         norm = float(np.linalg.norm(r)) or 1.0
         kernels.load(self.buffer, self.levels[0], self.scale, r, 1.0 / norm)
@@ -158,28 +160,29 @@ def _shape(array: Array) -> tuple[int, int, int]:
 
 
 def _coarsened_axes(A: Array, layout: Layout, stored: tuple[Offset, ...]) -> Axes:
-    """Axes that can be coarsened and whose mean coupling is strong."""
-    strength = np.zeros(3)
-    for array, offset in zip(A[1:], stored, strict=True):
-        strength -= np.abs(offset) * float(array.sum())
+    """Axes that can be coarsened and along which most cells are strongly coupled."""
+    strengths = np.zeros(len(stored))
+    kernels.relative_strengths(A, layout.ends(stored), *layout.span, strengths)
+    strength = strengths @ np.abs(np.array(stored))
     strength[np.array(layout.shape) <= 2] = 0.0
     x, y, z = (bool(s > 0 and s >= _STRONG * strength.max()) for s in strength)
     return x, y, z
 
 
 def _joined(islands: list[Islands], operators: list[Array], depth: int) -> tuple[tuple[Array, ...], NDArray[np.int64]]:
-    """Islands of all levels one after another, as `kernels.cycle` takes them."""
+    """Islands of all levels one after another, scaled like the levels, as `kernels.cycle` takes them."""
     first = np.zeros(depth + 1, np.int64)
-    cells, weights, ends, factors = [np.empty(0, np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-    used = 0
+    cells, ends, inverses = [np.empty(0, np.int64)], [np.zeros(1, np.int64)], [np.empty(0, np.float32)]
     for level, found in enumerate(islands):
         first[level + 1 :] += found.ends.size
         cells.append(found.cells)
-        weights.append(np.sqrt(operators[level][0][found.cells]))
-        ends.append(found.ends + used)
-        factors.append(found.factors)
-        used += found.cells.size
-    return (np.concatenate(cells), np.concatenate(weights), np.concatenate(ends), np.concatenate(factors)), first
+        roots = np.split(np.sqrt(operators[level][0][found.cells]), found.ends[:-1])
+        scales = [np.outer(root, root).ravel() for root in roots if root.size]
+        inverses.append((found.inverses * np.concatenate([*scales, np.empty(0)])).astype(np.float32))
+        ends.append(found.ends + sum(map(len, cells[:-1])))
+    joined = np.concatenate(ends)
+    starts = np.cumsum(np.diff(joined) ** 2) - np.diff(joined) ** 2
+    return (np.concatenate(cells), joined[1:], starts, np.concatenate(inverses)), first
 
 
 def _chebyshev_roots(largest: float) -> tuple[float, float]:

@@ -48,13 +48,6 @@ def star_entries(tx, ty, tz, reaction, factor, A, grid):  # type: ignore[no-unty
         fill_ghosts(array, grid)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def inverse_roots(diagonal, out):  # type: ignore[no-untyped-def]
-    """``D^-1/2``, zero where a cell is coupled to nothing, and in ghosts."""
-    for k in range(out.size):
-        out[k] = 1.0 / np.sqrt(diagonal[k]) if diagonal[k] > 0.0 else 0.0
-
-
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _from(array, begin, end, distance):  # type: ignore[no-untyped-def]
     """View of the neighbours at a distance. Loops over views count from 0, which spares the compiler the case of negative indices."""
@@ -62,12 +55,36 @@ def _from(array, begin, end, distance):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def relative_strengths(A, ends, begin, end, out):  # type: ignore[no-untyped-def]
+    """Sum of each kind of coupling over the larger diagonal of its two cells: a few strong cells must not speak for all."""
+    for number in range(ends.shape[0]):
+        one, two = ends[number]
+        out[number] = _relative_sum(A[number + 1, begin:end], _from(A[0], begin, end, one), _from(A[0], begin, end, two))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _relative_sum(entries, one, two):  # type: ignore[no-untyped-def]
+    total = entries[0] * 0
+    for k in range(entries.size):
+        larger = max(one[k], two[k])
+        total += -entries[k] / larger if larger > 0 else larger
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def inverse_roots(diagonal, out):  # type: ignore[no-untyped-def]
+    """``D^-1/2``, zero where a cell is coupled to nothing, and in ghosts."""
+    for k in range(out.size):
+        out[k] = 1.0 / np.sqrt(diagonal[k]) if diagonal[k] > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def scale_couplings(A, root, ends, begin, end, grid, width, out):  # type: ignore[no-untyped-def]
     """``out = -D^-1/2 A D^-1/2`` off the diagonal, ghosts filled; returns a bound on the eigenvalues of ``D^-1 A``.
 
-    ``ends[n]`` are the flat distances of the two cells of coupling n from where it is stored. The bound is the smaller of the largest row
-    sums of ``D^-1 |A|`` and of ``D^-1/2 |A| D^-1/2``: one is sharp on level 0, the other where Galerkin products put cells of very different
-    diagonals beside each other.
+    ``ends[n]`` are the flat distances of the two cells of coupling n from where it is stored. The bound is the smaller of the largest
+    row sums of ``D^-1 |A|`` and of ``D^-1/2 |A| D^-1/2``: one is sharp on level 0, the other where Galerkin products put cells of very
+    different diagonals beside each other.
     """
     plain, scaled = np.zeros_like(root), np.zeros_like(root)
     for number in range(ends.shape[0]):
@@ -95,7 +112,7 @@ def _add_sizes(entries, result, plain, scaled):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _smaller_bound(plain, scaled, root):  # type: ignore[no-untyped-def]
-    largest_plain = largest_scaled = np.float32(0.0)
+    largest_plain = largest_scaled = plain[0]
     for k in range(plain.size):
         largest_plain = max(largest_plain, plain[k] * root[k] * root[k])
         largest_scaled = max(largest_scaled, scaled[k])
@@ -104,7 +121,7 @@ def _smaller_bound(plain, scaled, root):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def scale_weights(W, diagonals, places, coarse_root, begin, end, out):  # type: ignore[no-untyped-def]
-    """``out = D^1/2 P D_coarse^-1/2`` between `begin` and `end`; ``places[c]`` = (row, distance) of the diagonal of child c in the split `diagonals`."""
+    """``out = D^1/2 P D_coarse^-1/2``; ``places[c]`` is (row, distance) of the diagonal of child c in the split `diagonals`."""
     for child in range(places.shape[0]):
         row, distance = places[child]
         _scale_weight(W[child, begin:end], coarse_root[begin:end], _from(diagonals[row], begin, end, distance), out[child, begin:end])
@@ -113,7 +130,7 @@ def scale_weights(W, diagonals, places, coarse_root, begin, end, out):  # type: 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _scale_weight(weights, root, diagonal, out):  # type: ignore[no-untyped-def]
     for k in range(out.size):
-        out[k] = weights[k] * root[k] * np.sqrt(max(diagonal[k], np.float32(0.0)))
+        out[k] = weights[k] * root[k] * np.sqrt(max(diagonal[k], diagonal[k] * 0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -130,7 +147,26 @@ def _combine(out, f, u, S, level, begin, end, a, b, c):  # type: ignore[no-untyp
         sl, sh = _from(S[1], begin, end, -row), _from(S[1], begin, end, 0)
         if level[3]:
             down, up = _from(u, begin, end, -plane), _from(u, begin, end, plane)
-            _space_star(o, g, v, a, b, c, west, east, sw, se, low, high, sl, sh, down, up, _from(S[2], begin, end, -plane), _from(S[2], begin, end, 0))
+            _space_star(
+                o,
+                g,
+                v,
+                a,
+                b,
+                c,
+                west,
+                east,
+                sw,
+                se,
+                low,
+                high,
+                sl,
+                sh,
+                down,
+                up,
+                _from(S[2], begin, end, -plane),
+                _from(S[2], begin, end, 0),
+            )
         else:
             _plane_star(o, g, v, a, b, c, west, east, sw, se, low, high, sl, sh)
         return
@@ -229,15 +265,16 @@ def _fill(u, level):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _correct(u, v, level, cells, weights, ends, factors, first, last):  # type: ignore[no-untyped-def]
-    """Correct the common value of each island of a level, from `first` to before `last`, by the residual v."""
+def _correct(u, v, level, cells, ends, starts, inverses, first, last):  # type: ignore[no-untyped-def]
+    """Solve for the cells of each island of a level, from `first` to before `last`, with the residual v as right-hand side."""
     for island in range(first, last):
-        start = ends[island - 1] if island else 0
-        total = 0.0
-        for m in range(start, ends[island]):
-            total += weights[m] * v[cells[m]]
-        for m in range(start, ends[island]):
-            u[cells[m]] += factors[island] * total * weights[m]
+        begin = ends[island - 1] if island else 0
+        size, at = ends[island] - begin, starts[island]
+        for m in range(size):
+            total = 0.0
+            for n in range(size):
+                total += inverses[at + m * size + n] * v[cells[begin + n]]
+            u[cells[begin + m]] += total
     _fill(u, level)
 
 
@@ -267,7 +304,7 @@ def _down(buffer, level, coarse, w1, w2, islands, first, last):  # type: ignore[
         if at > begin:
             _combine(v, f, u, S, level, at - block, min(at, end), one, -one, one)
     if last > first:
-        _correct(u, v, level, *islands, first, last)
+        _correct(u, v, level, islands[0], islands[1], islands[2], islands[3], first, last)
         _residual(f, u, v, S, level)
     _fill(v, level)
     _restrict(v, _vector(buffer, coarse, 0), _weights(buffer, level, coarse), level, coarse)
@@ -288,7 +325,9 @@ def _restrict(fine, out, W, level, coarse):  # type: ignore[no-untyped-def]
                 for y in range(1 - sy, sy):
                     row = ((sx * i + x + level[3]) * level[5] + sy * j + y + level[4]) * width
                     if sz == 2:
-                        _gather_two(fine[row : row + width], target, W[child, to : to + n], W[child + 1, to : to + n], W[child + 2, to : to + n])
+                        _gather_two(
+                            fine[row : row + width], target, W[child, to : to + n], W[child + 1, to : to + n], W[child + 2, to : to + n]
+                        )
                         child += 3
                     else:
                         _gather_one(fine[row : row + width], target, W[child, to : to + n])
@@ -316,12 +355,12 @@ def _prolong(u, coarse_u, W, number, level, coarse):  # type: ignore[no-untyped-
     in_y = 3 if level[STEP + 1] == 2 else 1
     for x in range(1 + (level[STEP] == 2 and i % 2 == 1)):
         for y in range(1 + (level[STEP + 1] == 2 and j % 2 == 1)):
-            I = i // 2 + x if level[STEP] == 2 else i
-            J = j // 2 + y if level[STEP + 1] == 2 else j
+            coarse_i = i // 2 + x if level[STEP] == 2 else i
+            coarse_j = j // 2 + y if level[STEP + 1] == 2 else j
             child_x = 0 if level[STEP] == 1 else (1 if i % 2 == 0 else 2 - 2 * x)
             child_y = 0 if level[STEP + 1] == 1 else (1 if j % 2 == 0 else 2 - 2 * y)
             child = (child_x * in_y + child_y) * wide
-            at = ((I + coarse[3]) * coarse[5] + J + coarse[4]) * n
+            at = ((coarse_i + coarse[3]) * coarse[5] + coarse_j + coarse[4]) * n
             target, source = u[row : row + width], coarse_u[at : at + n]
             if wide == 3:
                 _scatter_two(target, source, W[child, at : at + n], W[child + 1, at : at + n], W[child + 2, at : at + n])
@@ -354,7 +393,7 @@ def _up(buffer, level, coarse, w1, w2, islands, first, last):  # type: ignore[no
             number += 1
         _fill(u, level)
         _residual(f, u, v, S, level)
-        _correct(u, v, level, *islands, first, last)
+        _correct(u, v, level, islands[0], islands[1], islands[2], islands[3], first, last)
     for at in range(begin, end + 2 * block, block):
         ahead = min(at + block, end)
         while number < level[0] * level[1] and ((number // level[1] + level[3]) * level[5] + number % level[1] + level[4]) * width < ahead:
@@ -409,8 +448,8 @@ def _coarsest(buffer, level, inverse):  # type: ignore[no-untyped-def]
 def cycle(buffer, levels, roots, inverse, islands, first):  # type: ignore[no-untyped-def]
     """One V-cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
 
-    `islands` are the cells of all islands of all levels, the square roots of their diagonals, where the cells of each island end, and one over
-    its energy; ``first[depth]`` is the first island of a level.
+    `islands` are the cells of all islands of all levels, where the cells of each island end, where its inverse starts, and the inverses;
+    ``first[depth]`` is the first island of a level.
     """
     last = levels.shape[0] - 1
     for depth in range(last):
@@ -560,13 +599,33 @@ def _step(alpha, x, r, p, q, grid, buffer, level, scale, factor):  # type: ignor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def conjugate_gradients(
-    x, r, p, q, grid, tx, ty, tz, reaction, has_reaction, singular, buffer, levels, roots, inverse, islands, first, scale, state, norms, tolerance
-):  # type: ignore[no-untyped-def]
+def conjugate_gradients(  # type: ignore[no-untyped-def]
+    x,
+    r,
+    p,
+    q,
+    grid,
+    tx,
+    ty,
+    tz,
+    reaction,
+    has_reaction,
+    singular,
+    buffer,
+    levels,
+    roots,
+    inverse,
+    islands,
+    first,
+    scale,
+    state,
+    norms,
+    tolerance,
+):
     """Preconditioned conjugate gradients (x, r in place) until the norm of r is at most `tolerance` or `norms` is full.
 
-    ``state = (z . r or 0 at a start, norm of r, 1 over the factor that f was loaded with)`` is read and written, so that a call may go on where another
-    stopped. Returns the number of iterations, and whether a direction of non-positive curvature ended it.
+    ``state = (z . r or 0 at a start, norm of r, 1 over the factor that f was loaded with)`` is read and written, so that a call may go
+    on where another stopped. Returns the number of iterations, and whether a direction of non-positive curvature ended it.
     """
     for iteration in range(norms.size):
         if state[0] == 0.0:

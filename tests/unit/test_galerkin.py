@@ -79,10 +79,9 @@ def test_two_coarsenings_equal_the_dense_definitions(shape, sides, axes):
     rng = np.random.default_rng(4)
     operator = diffusion_operator(np.exp(rng.standard_normal(shape)), spacing=(0.1,) * len(shape), sides=sides, reaction=0.2)
     hierarchy = MultigridHierarchy(operator, Memory())
-    layout, A, stored = hierarchy.grid, hierarchy._finest(), star(len(shape))
+    layout, A, stored = hierarchy.grid, hierarchy._finest(np.float64), star(len(shape))
     matrix = operator.to_csr().toarray() / operator.diagonal.mean()
-    np.testing.assert_allclose(dense(A, layout, stored), matrix, rtol=1e-6, atol=1e-6)
-    A = A.astype(np.float64)  # the entries that float32 holds are from here on the exact ones
+    np.testing.assert_allclose(dense(A, layout, stored), matrix, atol=1e-14)
     matrix = dense(A, layout, stored)
     for _ in range(2):
         how = coarsening(layout, axes, stored)
@@ -119,7 +118,7 @@ def test_islands_are_the_strong_parts_without_a_coarse_cell():
     a[17, 3:12] = 1e4  # a strip between two lines of coarse cells
     operator = diffusion_operator(a, spacing=(1.0, 1.0), sides=(DD, DD))
     hierarchy = MultigridHierarchy(operator)
-    A, layout = hierarchy._finest(), hierarchy.grid
+    A, layout = hierarchy._finest(np.float64), hierarchy.grid
     found = find_islands(A, coarsening(layout, (False, True, True), star(2)))
     rows, columns = np.divmod(found.cells, layout.array_shape[1])
     parts = [
@@ -127,24 +126,24 @@ def test_islands_are_the_strong_parts_without_a_coarse_cell():
         for begin, end in zip([0, *found.ends[:-1]], found.ends, strict=True)
     ]
     assert sorted(parts, key=len) == [{(3, 4), (3, 5)}, {(17, k) for k in range(3, 12)}]
-    matrix = operator.to_csr()
-    for part, factor in zip(parts, found.factors, strict=True):
-        indicator = np.zeros((24, 24))
-        indicator[tuple(np.transpose(sorted(part)))] = 1
-        energy = indicator.ravel() @ matrix @ indicator.ravel() / operator.diagonal.mean()
-        assert 1 / factor == pytest.approx(energy, rel=1e-3)
+    matrix = operator.to_csr().toarray() / operator.diagonal.mean()
+    inverses = iter(np.split(found.inverses, np.cumsum([len(part) ** 2 for part in parts])))
+    begins = [0, *found.ends[:-1]]
+    for part, begin, end, inverse in zip(parts, begins, found.ends, inverses, strict=False):
+        cells = (rows[begin:end] - 1) * 24 + columns[begin:end] - 1
+        assert len(part) == end - begin
+        exact = np.linalg.inv(matrix[np.ix_(cells, cells)])
+        np.testing.assert_allclose(inverse.reshape(exact.shape), exact, rtol=1e-3)
 
 
 @pytest.mark.parametrize("sides", [(DD, DD), (PP, DN), (NN, PP)], ids=str)
 def test_islands_cost_no_iterations(sides):
-    """Strips of high conductance between the coarse lines of level 0: without their correction each costs an iteration or two."""
+    """Strips of high conductance, each of its own length, between the coarse lines of level 0: without their correction 50 iterations."""
     a = np.ones((65, 65))
-    for i in range(5, 60, 6):
-        a[i, i : i + 5] = 1e4
-        a[i, 0] = 1e4
+    for number, i in enumerate(range(3, 62, 6)):
+        a[i, number + 2 : 3 * number + 6] = 1e4
     operator = diffusion_operator(a, spacing=(1.0, 1.0), sides=sides)
     b = np.random.default_rng(0).standard_normal(a.shape)
-    b -= b.mean()
-    solution = linear_solve(operator, b, "multigrid_cg")
+    solution = linear_solve(operator, b - b.mean(), "multigrid_cg")
     assert solution.status is Status.SUCCESS
-    assert solution.iterations <= 10
+    assert solution.iterations <= 22
