@@ -35,6 +35,11 @@ class Grid:
         return AXES[: self.dimension]
 
     @property
+    def origin(self) -> tuple[float, ...]:
+        """Low corner of the box."""
+        return (0.0,) * self.dimension
+
+    @property
     def spacing(self) -> tuple[float, ...]:
         return tuple(length / n for length, n in zip(self.extent, self.shape, strict=True))
 

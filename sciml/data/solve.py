@@ -53,5 +53,5 @@ def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:
 def sample_bytes(recipe: Recipe, sample: Sample) -> int:
     """Size of a stored sample with these random parameters."""
     item = np.dtype(recipe.data.dtype).itemsize
-    cells = int(np.prod(recipe.problem.grid.shape))
+    cells = int(np.prod(recipe.problem.domain.shape))
     return item * (len(recipe.problem.outputs) * cells + sum(value.size for value in sample.values()))

@@ -13,8 +13,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sciml.errors import DatasetError
-from sciml.problems.base import Parameters, Problem
+from sciml.problems.base import BoxProblem
 from sciml.problems.elliptic import Elliptic
+from sciml.problems.problem import Parameters, Problem
 from solvers.linear.fast_poisson import fast_solve
 from solvers.linear.stencil import ConstantCoefficients, StencilOperator, diffusion_operator
 
@@ -127,12 +128,17 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     residual = b - np.asarray(A @ x).reshape(b.shape)
     norm = float(np.linalg.norm(b)) or 1.0
     magnitude = A.abs_matvec(x) if isinstance(A, StencilOperator) else abs(A) @ np.abs(x)
-    dual = _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0) if isinstance(A, StencilOperator) else float("nan")
     rounding = _UNIT_ROUNDOFF_32 * float(np.linalg.norm(magnitude)) / norm
-    return Residual(float(np.linalg.norm(residual)) / norm, dual, rounding)
+    return Residual(float(np.linalg.norm(residual)) / norm, _relative_dual(problem, A, residual, b), rounding)
 
 
-def _dual_norm(problem: Problem, r: Array) -> float:
+def _relative_dual(problem: Problem, A: StencilOperator | sp.csr_matrix, residual: Array, b: Array) -> float:
+    if not (isinstance(problem, BoxProblem) and isinstance(A, StencilOperator)):
+        return float("nan")
+    return _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0)
+
+
+def _dual_norm(problem: BoxProblem, r: Array) -> float:
     """``sqrt(r . L^-1 r)`` with L the negative Laplacian under the problem's boundary conditions."""
     laplacian = ConstantCoefficients(tuple(h**-2 for h in problem.grid.spacing), problem.boundary_kinds, 0.0)
     return math.sqrt(max(float(np.vdot(r, fast_solve(laplacian, r))), 0.0))

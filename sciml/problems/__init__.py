@@ -1,9 +1,22 @@
 """PDE problems, each declared once."""
 
-from sciml.problems.base import Problem, problem_kinds, seed_words
+from sciml.problems.base import BoxProblem
 from sciml.problems.darcy import Darcy
 from sciml.problems.heat_step import HeatStep
+from sciml.problems.mesh_elliptic import MeshDarcy, MeshPoisson
 from sciml.problems.poisson import Poisson
+from sciml.problems.problem import Problem, problem_kinds, seed_words
 from sciml.problems.screened_poisson import ScreenedPoisson
 
-__all__ = ["Darcy", "HeatStep", "Poisson", "Problem", "ScreenedPoisson", "problem_kinds", "seed_words"]
+__all__ = [
+    "BoxProblem",
+    "Darcy",
+    "HeatStep",
+    "MeshDarcy",
+    "MeshPoisson",
+    "Poisson",
+    "Problem",
+    "ScreenedPoisson",
+    "problem_kinds",
+    "seed_words",
+]
