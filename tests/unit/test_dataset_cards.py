@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 
 from sciml.data.recipe import list_recipes
+from sciml.grid import Grid
 
 DATASETS = Path(__file__).parents[2] / "datasets"
+
+
+def _domain_row(domain):
+    if isinstance(domain, Grid):
+        return {"cells": " x ".join(str(n) for n in domain.shape)}
+    cells = {2: "triangles", 3: "tetrahedra"}[domain.dimension]
+    parts = ", ".join(sorted(domain.part_names))
+    return {"mesh": f"{domain.name}: {len(domain.points)} nodes, {len(domain.cells)} {cells}, parts {parts}"}
 
 
 @pytest.mark.skipif(not DATASETS.is_dir(), reason="cards are read from the checkout")
@@ -19,7 +28,7 @@ def test_card_agrees_with_recipe(recipe):
     assert rows == {
         "inputs": ", ".join(problem.inputs),
         "outputs": ", ".join(problem.outputs),
-        "cells": " x ".join(str(n) for n in problem.grid.shape),
+        **_domain_row(problem.domain),
         "samples": str(data.samples),
         "valid / test fraction": f"{data.valid:g} / {data.test:g}",
         "seed": str(data.seed),
