@@ -83,6 +83,9 @@ def _through_meshio(path: Path) -> Any:
     except MemoryError:
         raise MeshError(f"mesh {path.name!r} declares more than a file of its size can hold: {_REMEDY}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever bytes from a stranger make a parser raise
+        if "Incompatible cell data 'gmsh:physical'" in str(error):
+            what = f"mesh {path.name!r} has elements in no physical group beside others that are in one"
+            raise MeshError(f"{what}: put every curve, surface or volume that is saved into a group, or save without Mesh.SaveAll") from None
         reason = type(error).__name__
         raise MeshError(f"mesh {path.name!r} is truncated, foreign or damaged ({reason} while reading): {_REMEDY}") from None
 

@@ -31,7 +31,7 @@ def _found(value: Any, info: ValidationInfo) -> Any:
 MeshField = Annotated[
     InstanceOf[Mesh],
     BeforeValidator(_found),
-    PlainSerializer(lambda mesh: {"file": mesh.name, "sha256": mesh.digest}, when_used="json"),
+    PlainSerializer(lambda mesh: {"file": mesh.name, "sha256": mesh.digest}),
 ]
 """A mesh; in a recipe the name of its file, in the canonical recipe that and its digest."""
 
