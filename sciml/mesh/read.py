@@ -85,7 +85,7 @@ def _through_meshio(path: Path) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever bytes from a stranger make a parser raise
         if "Incompatible cell data 'gmsh:physical'" in str(error):
             what = f"mesh {path.name!r} has elements in no physical group beside others that are in one"
-            raise MeshError(f"{what}: put every curve, surface or volume that is saved into a group, or save without Mesh.SaveAll") from None
+            raise MeshError(f"{what}: put every curve, surface or volume that is saved into one, or save without Mesh.SaveAll") from None
         reason = type(error).__name__
         raise MeshError(f"mesh {path.name!r} is truncated, foreign or damaged ({reason} while reading): {_REMEDY}") from None
 

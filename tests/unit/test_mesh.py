@@ -107,7 +107,7 @@ def test_every_group_of_a_curve_in_two_is_seen(tmp_path: Path) -> None:
 
 def test_elements_in_no_group_beside_others_are_explained(tmp_path: Path) -> None:
     (tmp_path / "a.msh").write_text(GMSH_41.replace("5 0 0 0 1 1 0 1 9 0", "5 0 0 0 1 1 0 0 0"))
-    with pytest.raises(MeshError, match="has elements in no physical group beside others that are in one: .* Mesh.SaveAll"):
+    with pytest.raises(MeshError, match=r"has elements in no physical group beside others that are in one: .* Mesh\.SaveAll"):
         read_mesh(tmp_path / "a.msh")
 
 
@@ -240,7 +240,7 @@ def test_equal_random_numbers_are_one_function_on_grids_and_meshes(box_mesh) -> 
 def test_random_fields_do_not_depend_on_where_the_mesh_lies() -> None:
     from sciml.fields import GaussianRandomField
 
-    here, there = Mesh.build(SQUARE, TRIANGLES), Mesh.build(SQUARE + [3.0, -2.0], TRIANGLES)
+    here, there = Mesh.build(SQUARE, TRIANGLES), Mesh.build(SQUARE + np.array([3.0, -2.0]), TRIANGLES)
     draw = [GaussianRandomField().sample(mesh.centroids(8), np.random.default_rng(1)) for mesh in (here, there)]
     np.testing.assert_allclose(*draw, rtol=1e-12)
     assert there.origin == (3.0, -2.0)

@@ -175,7 +175,7 @@ class TestProblem:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            ({"boundary": {"x_lo": "neumann"}}, r"names 'x_lo', which mesh 'mesh' does not have, did you mean 'x_low'\? its parts are x_high"),
+            ({"boundary": {"x_lo": "neumann"}}, r"'x_lo', which mesh 'mesh' does not have, did you mean 'x_low'\? its parts are x_high"),
             ({"boundary": {"inlet": "neumann"}}, r"does not have: its parts are x_high, x_low, y_high, y_low"),
             ({"boundary": dict.fromkeys(("x_low", "x_high", "y_low", "y_high"), "neumann")}, "1 connected piece of mesh 'mesh' touch"),
             ({"boundary": {"x_low": "periodic"}}, "kind"),
