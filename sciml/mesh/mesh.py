@@ -175,7 +175,7 @@ def _boundary(cells: Integers, name: str) -> Integers:
 
 
 def _divided(facets: Integers, parts: Mapping[str, ArrayLike], name: str) -> tuple[Integers, tuple[str, ...]]:
-    """Part of each boundary facet, and the names of the parts, sorted; the untagged rest comes last."""
+    """Part of each boundary facet, and the names of the parts, sorted: the division does not depend on how it was given."""
     owner = np.full(len(facets), -1)
     names: list[str] = []
     for part in sorted(parts):
@@ -195,7 +195,8 @@ def _divided(facets: Integers, parts: Mapping[str, ArrayLike], name: str) -> tup
         if UNTAGGED not in names:
             names.append(UNTAGGED)
         owner[owner < 0] = names.index(UNTAGGED)
-    return owner, tuple(names)
+    order = sorted(names)
+    return np.array([order.index(part) for part in names])[owner], tuple(order)
 
 
 def _positions(facets: Integers, rows: Integers) -> Integers:
