@@ -16,6 +16,7 @@ from sciml.errors import DatasetError
 from sciml.problems.base import BoxProblem
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.problem import Parameters, Problem
+from solvers.linear.amg import Hierarchy
 from solvers.linear.fast_poisson import fast_solve
 from solvers.linear.stencil import ConstantCoefficients, StencilOperator, diffusion_operator
 
@@ -33,12 +34,14 @@ class LinearSystem:
     operator : `StencilOperator` or SciPy sparse matrix.
     rhs : array of the unknowns' shape.
     unpack : solution array -> named output fields; `pack` is its inverse.
+    hierarchy : interpolations that suit every matrix of the problem, to precondition with; None where solvers do without.
     """
 
     operator: StencilOperator | sp.csr_matrix
     rhs: Array
     unpack: Callable[[Array], dict[str, Array]]
     pack: Callable[[Mapping[str, Array]], Array]
+    hierarchy: Hierarchy | None = None
 
 
 @singledispatch

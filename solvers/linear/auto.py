@@ -12,6 +12,7 @@ from solvers.linear.stencil import StencilOperator
 from solvers.linear.system import Method, System
 
 _DIRECT_ENTRIES = 200_000  # below this SuperLU beats the set-up of algebraic multigrid
+_PATIENCE = 100  # iterations with a preconditioner that was made for another matrix, before one is made for this
 
 
 def choose(system: System) -> tuple[Method, ...]:
@@ -21,6 +22,7 @@ def choose(system: System) -> tuple[Method, ...]:
     * a stencil with variable coefficients: geometric multigrid CG, then PyAMG CG,
     * a sparse matrix that is not symmetric with a positive diagonal, or small: sparse LU,
     * any other sparse matrix: PyAMG CG,
+    * before that, where an approximate inverse comes with the sparse matrix: CG with it, unless it takes too long,
     * an operator known only by its action: CG.
     """
     A = system.A
@@ -28,7 +30,8 @@ def choose(system: System) -> tuple[Method, ...]:
         chain = (MultigridCG(), AMG(), LU())  # extreme contrasts stall the geometric hierarchy, rarely the algebraic one
         return (FastPoisson(), *chain) if A.constant is not None else chain
     if sp.issparse(A):
-        return (AMG(), LU()) if A.nnz > _DIRECT_ENTRIES and _looks_definite(A) else (LU(),)
+        own = (AMG(), LU()) if A.nnz > _DIRECT_ENTRIES and _looks_definite(A) else (LU(),)
+        return own if system.M is None else (CG(limit=_PATIENCE), *own)
     return (CG(),)
 
 

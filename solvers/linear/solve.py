@@ -42,7 +42,7 @@ def linear_solve(
     b : right-hand side with n entries, flat or in the grid's shape; the solution has its shape.
     method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "lu", or a settings object such as ``MultigridCG(sweeps=2)``.
     x0 : initial guess for iterative methods; None is zero.
-    M : approximate inverse of A, used by "cg"; None is no preconditioner.
+    M : approximate inverse of A, used by "cg", and tried first by "auto" where A is a sparse matrix; None is no preconditioner.
     rtol, atol : stop at ``||b - A x||_2 <= max(rtol ||b||_2, atol)``.
     maxiter : iteration limit; None is the method's own.
     callback : ``callback(x, residual_norm)`` after each iteration.

@@ -41,7 +41,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.cli": (STORED | {"sciml.terminal", "sciml.progress", "sciml.io", "sciml.training", "sciml.report"}, {"typer"}),
     "sciml.__main__": ({"sciml.cli"}, set()),
     "sciml": ({"sciml.data"}, set()),
-    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "typer", "rich", "torch", "neuralop"}),
+    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "pyamg", "typer", "rich", "torch", "neuralop"}),
 }
 
 
