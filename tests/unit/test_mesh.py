@@ -167,6 +167,7 @@ FOLDED = np.concatenate([SQUARE, [[0.5, 0.5]]])
         (SQUARE, [[0, 1, 2], [2, 0, 3], [3, 0, 2]], {}, r"1 cell with the same nodes as another \(the first is number 2"),
         (SQUARE, [[0, 1, 1], [0, 2, 3], [0, 1, 2]], {}, r"1 cell without volume \(the first is number 0"),
         (np.concatenate([SQUARE, [[2.0, 2.0]]]), [[0, 1, 2], [0, 2, 3], [0, 2, 4]], {}, r"1 cell without volume \(the first is number 2"),
+        (np.array([[0.0, 0], [0.1, 0.3], [0.3, 0.9]]), [[0, 1, 2]], {}, "1 cell without volume"),  # 1e-17 by rounding
         (SQUARE, [[0, 1, 2], [0, 3, 2]], {}, r"1 cell inverted against the others"),
         (FOLDED, [[0, 1, 4], [1, 2, 4], [2, 3, 4], [0, 3, 4]], {}, r"1 cell inverted .*number 3, counted from 0\): untangle"),
         (np.concatenate([SQUARE, [[3.0, 3.0], [4.0, 4.0]]]), TRIANGLES, {}, r"2 nodes in no cell \(the first is number 4"),

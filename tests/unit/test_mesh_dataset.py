@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data.info import describe
+from sciml.data.layout import ShardLayout
 from sciml.data.manifest import Manifest
 from sciml.data.recipe import Recipe
 from sciml.data.verify import verify
+from sciml.data.writer import _size as reserved_bytes
 from sciml.discretize import discrete_residual
 from sciml.errors import DatasetError, RecipeError
 from sciml.io.export import export_sample
@@ -173,6 +176,28 @@ def test_a_mesh_that_was_exchanged_everywhere_is_found(copy: Path) -> None:
             file["mesh/points"][0, 0] += 1e-9
     with pytest.raises(DatasetError, match=r"no finished shard with mesh 'ring.msh'"):
         verify(copy)
+
+
+def test_a_forged_boundary_is_found_though_every_digest_was_forged_with_it(copy: Path) -> None:
+    honest = open_dataset(copy).mesh
+    forged = dataclasses.replace(honest, facets=honest.facets[::-1])
+    content = json.loads((copy / "manifest.json").read_text())
+    content["mesh"]["sha256"] = forged.digest
+    for shard in content["shards"]:
+        with h5py.File(copy / shard["path"], "r+") as file:
+            file["mesh/facets"][...] = forged.facets
+            file["mesh"].attrs["sha256"] = forged.digest
+    (copy / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="holds another mesh than the manifest describes"):
+        _ = open_dataset(copy).mesh
+
+
+def test_room_is_claimed_for_the_mesh_before_the_first_sample(tmp_path: Path) -> None:
+    """A disk that is too full shows before anything is stored: a shard takes no more than was asked for, a mesh larger than samples too."""
+    generate(load_recipe("darcy-mesh"), tmp_path / "one", samples=10)
+    for shard in open_dataset(tmp_path / "one").manifest.shards:
+        layout = ShardLayout(open_dataset(tmp_path / "one").manifest, shard.split, shard.start, shard.samples)
+        assert (tmp_path / "one" / shard.path).stat().st_size <= reserved_bytes(layout) < 500_000
 
 
 def test_a_mesh_of_another_digest_is_not_taken_for_the_recipes(whole: Path) -> None:
