@@ -41,7 +41,7 @@ def list_(as_json: Json = False) -> None:
         print_figures({recipe.name: recipe.model_dump(mode="json") for recipe in recipes}, as_json)
         return
     for recipe in recipes:
-        typer.echo(f"{recipe.name:<20} {' x '.join(map(str, recipe.problem.domain.shape)):<14} {recipe.title}")
+        typer.echo(f"{recipe.name:<20} {recipe.problem.domain!s:<14} {recipe.title}")
 
 
 @app.command()

@@ -26,6 +26,9 @@ class Grid:
     shape: tuple[int, ...]
     extent: tuple[float, ...]
 
+    def __str__(self) -> str:
+        return " x ".join(str(n) for n in self.shape)
+
     @property
     def dimension(self) -> int:
         return len(self.shape)

@@ -80,6 +80,9 @@ class Mesh:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __str__(self) -> str:
+        return f"{len(self.points)} nodes"
+
     def __repr__(self) -> str:
         return f"<mesh {self.name!r}: {len(self.points)} nodes, {len(self.cells)} cells, parts {', '.join(self.part_names)}>"
 

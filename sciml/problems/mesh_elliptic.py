@@ -44,7 +44,8 @@ class MeshElliptic(Problem):
     Parameters
     ----------
     mesh : from `sciml.mesh.read_mesh`; in a recipe the path of its file, relative to the recipe.
-    boundary : condition of each boundary part by name; a part that is not named is Dirichlet with value 0.
+    boundary : condition of each boundary part by name; a part that is not named is Dirichlet with value 0. A node that two Dirichlet
+        parts share has the value of the one that comes later in the alphabet.
     modes : cosine modes of the bounding box that a random field is made of, along each axis; equal seed words give equal functions
         on every mesh with that box.
     """

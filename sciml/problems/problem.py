@@ -29,7 +29,7 @@ def seed_words(seed: int, stream: int, index: int) -> tuple[int, ...]:
 class Problem(BaseModel):
     """A boundary-value problem; frozen, hashable, free of solvers, files and networks.
 
-    A concrete problem is a subclass, of `BoxProblem` or `MeshProblem`, with a default `kind`, parameters as fields of type `Law`, and
+    A concrete problem is a subclass, of `BoxProblem` or `MeshElliptic`, with a default `kind`, parameters as fields of type `Law`, and
     the hooks below. It is found by its kind as soon as its module is imported; a discretisation is registered with
     `sciml.discretize.discretize`.
     """
