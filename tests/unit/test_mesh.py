@@ -158,6 +158,8 @@ def test_clockwise_meshes_are_turned_around() -> None:
     assert (np.linalg.det(edges) == 1.0).all()
 
 
+#: Three triangles over one edge, all of them positive.
+FAN = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0], [0.5, 2.0], [0.5, 3.0]])
 FOLDED = np.concatenate([SQUARE, [[0.5, 0.5]]])
 
 
@@ -175,7 +177,7 @@ FOLDED = np.concatenate([SQUARE, [[0.5, 0.5]]])
         (SQUARE, [[0, 1, 2], [0, -1, 3]], {}, r"1 cell with a node that does not exist"),
         (np.where(SQUARE == 1, np.nan, SQUARE), TRIANGLES, {}, r"3 nodes with a coordinate that is NaN or infinite .*number 1"),
         (np.where(SQUARE == 1, 1e200, SQUARE), TRIANGLES, {}, "without volume"),
-        (FOLDED, [[0, 1, 2], [0, 2, 3], [0, 1, 4]], {}, "1 facet"),
+        (FAN, [[0, 1, 2], [0, 1, 3], [0, 1, 4]], {}, "1 facet shared by more than two cells"),
         (SQUARE, [[0, 1, 2, 3]], {}, r"cells of shape \(1, 4\): give \(n, 2\) and \(m, 3\)"),
         (SQUARE, np.zeros((0, 3)), {}, r"cells of shape \(0, 3\)"),
         (SQUARE, TRIANGLES, {"a b": [[0, 1]]}, "boundary part 'a b': rename it"),
@@ -184,9 +186,6 @@ FOLDED = np.concatenate([SQUARE, [[0.5, 0.5]]])
     ],
 )
 def test_refused(points, cells, parts, sentence: str) -> None:
-    if sentence == "1 facet":  # three triangles over one edge, all of them positive
-        points, cells = np.array([[0.0, 0], [1, 0], [0.5, 1], [0.5, 2], [0.5, 3]]), [[0, 1, 2], [0, 1, 3], [0, 1, 4]]
-        sentence = "1 facet shared by more than two cells"
     with np.errstate(all="ignore"), pytest.raises(MeshError, match=sentence) as caught:
         Mesh.build(points, cells, parts)
     assert "\n" not in str(caught.value)
