@@ -14,12 +14,12 @@ from sciml.data.recipe import Recipe
 from sciml.data.verify import verify
 from sciml.discretize import LinearSystem, discretize
 from sciml.fields import Constant, GaussianRandomField, Law
-from sciml.problems import Problem
+from sciml.problems import BoxProblem
 from solvers import linear_solve
 from solvers.linear import diffusion_operator
 
 
-class AdvectionDiffusion(Problem):
+class AdvectionDiffusion(BoxProblem):
     outputs: ClassVar = ("concentration",)
     kind: Literal["advection_diffusion"] = "advection_diffusion"
     source: Law = GaussianRandomField()

@@ -41,7 +41,7 @@ def list_(as_json: Json = False) -> None:
         print_figures({recipe.name: recipe.model_dump(mode="json") for recipe in recipes}, as_json)
         return
     for recipe in recipes:
-        typer.echo(f"{recipe.name:<20} {' x '.join(map(str, recipe.problem.grid.shape)):<14} {recipe.title}")
+        typer.echo(f"{recipe.name:<20} {recipe.problem.domain!s:<14} {recipe.title}")
 
 
 @app.command()
@@ -120,12 +120,12 @@ def import_(
 @verb
 def export(
     data: Dataset,
-    out: Annotated[Path, typer.Option(help="The .vtkhdf file to write.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .vtkhdf for a grid, .vtu for a mesh.")],
     sample: Annotated[int, typer.Option(min=0, help="Number of the sample in its split.")] = 0,
     split: Split = "test",
 ) -> None:
-    """Write one sample as VTKHDF, for ParaView."""
-    from sciml.io.vtkhdf import export_sample
+    """Write one sample for ParaView."""
+    from sciml.io.export import export_sample
 
     export_sample(data, out, split=split, sample=sample)
     typer.echo(str(out))

@@ -13,5 +13,9 @@ class DatasetError(InputError):
     """A dataset, or a file that should be part of one, is damaged, foreign or does not fit."""
 
 
+class MeshError(InputError):
+    """A mesh, or the file that it is read from, cannot carry a problem."""
+
+
 class CheckpointError(InputError):
     """A run folder or a checkpoint is damaged, or belongs to another model or dataset."""

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from sciml.grid import Grid
+from sciml.mesh.points import Points
 
+Support = Grid | Points
+"""Where a law gives values: the cell centres of a grid, or points of a mesh."""
 Array = NDArray[np.float64]
 Positive = Annotated[FiniteFloat, Field(gt=0, le=1e12)]
 
@@ -40,7 +43,7 @@ class Constant(_Law):
     def is_random(self) -> bool:
         return False
 
-    def sample(self, grid: Grid, rng: Generator) -> Array:
+    def sample(self, support: Support, rng: Generator) -> Array:
         return np.asarray(self.value)
 
 
@@ -57,7 +60,7 @@ class Uniform(_Law):
             raise ValueError(f"low = {self.low} must be smaller than high = {self.high}")
         return self
 
-    def sample(self, grid: Grid, rng: Generator) -> Array:
+    def sample(self, support: Support, rng: Generator) -> Array:
         return np.asarray(rng.uniform(self.low, self.high))
 
 
@@ -93,10 +96,13 @@ class GaussianRandomField(_Law):
         variances.flat[0] = 0.0
         return variances
 
-    def sample(self, grid: Grid, rng: Generator) -> Array:
+    def sample(self, support: Support, rng: Generator) -> Array:
+        grid = support.grid if isinstance(support, Points) else support
         normal = np.empty(grid.shape)
         normal.flat[_lowest_first(grid.shape, self.boundary)] = rng.standard_normal(normal.size)
         coefficients = np.sqrt(self.eigenvalues(grid) / grid.volume) * normal
+        if isinstance(support, Points):  # of which cosine modes only are offered, see `sciml.problems.mesh_elliptic`
+            return support.cosine_sum(coefficients)
         if self.boundary == "neumann":
             return np.asarray(sfft.idctn(coefficients * math.sqrt(normal.size), norm="ortho"))
         # cos + sin of 2 pi k.x over all signed k is an orthonormal basis (Hartley), sampled half a cell off the origin.
@@ -114,8 +120,8 @@ class LogNormal(_Law):
     field: GaussianRandomField = GaussianRandomField()
     scale: Positive = 1.0
 
-    def sample(self, grid: Grid, rng: Generator) -> Array:
-        return self.scale * np.exp(self.field.sample(grid, rng))
+    def sample(self, support: Support, rng: Generator) -> Array:
+        return self.scale * np.exp(self.field.sample(support, rng))
 
 
 class BinaryField(_Law):
@@ -126,8 +132,8 @@ class BinaryField(_Law):
     low: FiniteFloat = 3.0
     high: FiniteFloat = 12.0
 
-    def sample(self, grid: Grid, rng: Generator) -> Array:
-        return np.where(self.field.sample(grid, rng) > 0, self.high, self.low)
+    def sample(self, support: Support, rng: Generator) -> Array:
+        return np.where(self.field.sample(support, rng) > 0, self.high, self.low)
 
 
 class SmoothStep(_Law):
@@ -139,8 +145,8 @@ class SmoothStep(_Law):
     high: FiniteFloat = 12.0
     steepness: Positive = 4.0
 
-    def sample(self, grid: Grid, rng: Generator) -> Array:
-        return self.low + (self.high - self.low) / (1 + np.exp(-self.steepness * self.field.sample(grid, rng)))
+    def sample(self, support: Support, rng: Generator) -> Array:
+        return self.low + (self.high - self.low) / (1 + np.exp(-self.steepness * self.field.sample(support, rng)))
 
 
 def _number_is_constant(value: Any) -> Any:

@@ -26,6 +26,9 @@ class Grid:
     shape: tuple[int, ...]
     extent: tuple[float, ...]
 
+    def __str__(self) -> str:
+        return " x ".join(str(n) for n in self.shape)
+
     @property
     def dimension(self) -> int:
         return len(self.shape)
@@ -33,6 +36,11 @@ class Grid:
     @property
     def axes(self) -> tuple[Axis, ...]:
         return AXES[: self.dimension]
+
+    @property
+    def origin(self) -> tuple[float, ...]:
+        """Low corner of the box."""
+        return (0.0,) * self.dimension
 
     @property
     def spacing(self) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ import numpy as np
 import sciml
 from sciml.checks import environment
 from sciml.data.manifest import SPLITS, Manifest
+from sciml.data.mesh_part import MeshEntry
 from sciml.data.processes import executor
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.shard import Sample
@@ -32,7 +33,9 @@ from sciml.data.store import Store
 from sciml.data.writer import ShardWriter
 from sciml.discretize import discretize
 from sciml.errors import RecipeError
-from sciml.problems import seed_words
+from sciml.mesh import Mesh
+from sciml.problems import BoxProblem, Problem, seed_words
+from sciml.problems.mesh_elliptic import MeshElliptic
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 #: Samples travel in chunks of about this size, so that a small sample does not cost a message and a large one not much memory.
@@ -106,7 +109,7 @@ def generate(
     if workers > 1:
         chunk, window = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, recipe.kept(first)))), 2 * workers
     residuals = []
-    with Store(Path(out), manifest, _notes(recipe)) as store, executor(workers) as pool:
+    with Store(Path(out), manifest, _notes(recipe), _mesh(recipe.problem)) as store, executor(workers) as pool:
         total = sum(store.manifest.splits.values())
         if not store.manifest.complete:
             (store.root / STATISTICS).unlink(missing_ok=True)  # of fewer samples than there will be
@@ -169,7 +172,7 @@ def _describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
         raise RecipeError(f"recipe {recipe.name!r} has no random parameter, so that all samples would be equal: give one a random law")
     if samples < 1:
         raise RecipeError(f"samples = {samples} asks for no data: give at least 1")
-    grid = problem.grid
+    domain = problem.domain
     return Manifest(
         name=recipe.name,
         identity=recipe.identity,
@@ -178,18 +181,29 @@ def _describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
         outputs=problem.outputs,
         scalars=tuple(name for name in problem.inputs if not first[name].ndim),
         units={name: problem.units[name] for name in (*problem.inputs, *problem.outputs)},
-        axes=grid.axes,
-        extent=grid.extent,
-        origin=(0.0,) * grid.dimension,
-        shape=grid.shape,
+        axes=domain.axes,
+        extent=domain.extent,
+        origin=domain.origin,
+        shape=domain.shape,
+        mesh=_mesh_entry(problem),
         dtype=recipe.data.dtype,
-        boundary=problem.boundary_kinds,
+        boundary=problem.boundary_kinds if isinstance(problem, BoxProblem) else None,
         symmetries=problem.symmetries,
         seed=recipe.data.seed,
         shard_samples=recipe.data.shard_samples,
         splits=recipe.split_sizes(samples),
         versions=_versions(),
     )
+
+
+def _mesh(problem: Problem) -> Mesh | None:
+    return problem.mesh if isinstance(problem, MeshElliptic) else None
+
+
+def _mesh_entry(problem: Problem) -> MeshEntry | None:
+    if not isinstance(problem, MeshElliptic):
+        return None
+    return MeshEntry.of(problem.mesh, problem.cell_fields, problem.part_kinds)
 
 
 def _notes(recipe: Recipe) -> dict[str, str]:

@@ -9,6 +9,8 @@ elsewhere. The layout is the data format of The Well (https://polymathic-ai.org/
   (with scales inside ``/dimensions`` h5netcdf does not find them, and it refuses variables with only some axes named);
 * an axis along which a field does not vary is dropped where it comes first and kept with length one elsewhere, since The
   Well's reader (1.2.0) tiles from the right.
+
+On a mesh the axes of space are "node" and "cell", see `sciml.data.mesh_part`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sciml.data import mesh_part
 from sciml.data.guard import read_attribute
 from sciml.data.manifest import Manifest, ShardEntry, Split, shard_path, side_axis
+from sciml.mesh.mesh import Mesh
 
 _STEADY = {"sample_varying": np.True_, "time_varying": np.False_}
 _EVOLVING = {"sample_varying": np.True_, "time_varying": np.True_}
@@ -78,16 +82,24 @@ class ShardLayout:
         """Coordinate along every axis that occurs; cell centres in space."""
         manifest = self.manifest
         scales = {"trajectory": self.start + np.arange(self.samples), "time": np.zeros(1, manifest.dtype)}
-        for axis, n, extent, origin in zip(manifest.axes, manifest.shape, manifest.extent, manifest.origin, strict=True):
-            scales[axis] = (origin + (np.arange(n) + 0.5) * (extent / n)).astype(manifest.dtype)
+        if manifest.mesh is not None:
+            scales |= manifest.mesh.scales()
+        else:
+            for axis, n, extent, origin in zip(manifest.axes, manifest.shape, manifest.extent, manifest.origin, strict=True):
+                scales[axis] = (origin + (np.arange(n) + 0.5) * (extent / n)).astype(manifest.dtype)
         scales["seed_word"] = np.arange(4)
         if any("side" in self.field_dims(name) for name in manifest.inputs):
             scales["side"] = np.zeros(1, manifest.dtype)
         return scales
 
+    def space(self, name: str) -> tuple[str, ...]:
+        """Axes of space of a field that is not on a side."""
+        mesh = self.manifest.mesh
+        return self.manifest.axes if mesh is None else (mesh.place(name),)
+
     def field_dims(self, name: str) -> tuple[str, ...]:
         """Axes of the dataset of an input or output as stored."""
-        axes = self.manifest.axes
+        axes = self.space(name)
         if name in self.manifest.outputs:
             return ("trajectory", "time", *axes)
         side = side_axis(name, axes)
@@ -99,7 +111,8 @@ class ShardLayout:
         """Every dataset except the scales."""
         manifest = self.manifest
         for name in (*manifest.inputs, *manifest.outputs):
-            varies = [index != side_axis(name, manifest.axes) for index in range(len(manifest.axes))]
+            axes = self.space(name)
+            varies = [index != side_axis(name, axes) for index in range(len(axes))]
             kind = _EVOLVING if name in manifest.outputs else _STEADY
             attributes = {**kind, "dim_varying": np.array(varies), "units": manifest.units.get(name, "")}
             yield Slot(f"t0_fields/{name}", self.field_dims(name), manifest.dtype, attributes, chunked=True)
@@ -110,6 +123,9 @@ class ShardLayout:
             mask = np.zeros(manifest.shape[manifest.axes.index(axis)], bool)
             mask[list(ends)] = True
             yield Slot(f"boundary_conditions/{group}/mask", (axis,), "bool", _FIXED, values=mask)
+        if manifest.mesh is not None:
+            for name, (dtype, axes) in manifest.mesh.arrays().items():
+                yield Slot(f"mesh/{name}", axes, dtype)
         for name, (dtype, axes) in PROVENANCE.items():
             yield Slot(f"provenance/{name}", ("trajectory", *axes), dtype)
 
@@ -128,7 +144,7 @@ class ShardLayout:
         groups: dict[str, dict[str, Any]] = {
             "/": {
                 "dataset_name": manifest.name,
-                "grid_type": "cartesian",
+                "grid_type": "cartesian" if manifest.mesh is None else "unstructured",
                 "n_spatial_dims": len(manifest.axes),
                 "n_trajectories": self.samples,
                 "simulation_parameters": _strings(()),
@@ -142,6 +158,8 @@ class ShardLayout:
             "t2_fields": {"field_names": _strings(())},
             "provenance": {"identity": manifest.identity, "seed": manifest.seed, "split": self.split, "start": self.start},
         }
+        if manifest.mesh is not None:
+            groups["mesh"] = manifest.mesh.attributes()
         for group, axis, _, kind in self.boundaries():
             groups[f"boundary_conditions/{group}"] = {
                 **_FIXED,
@@ -153,17 +171,19 @@ class ShardLayout:
         return groups
 
 
-def create(file: h5py.File, layout: ShardLayout, notes: Mapping[str, str]) -> None:
+def create(file: h5py.File, layout: ShardLayout, notes: Mapping[str, str], mesh: Mesh | None = None) -> None:
     """Write everything of a shard but its samples; `notes` become attributes of ``/provenance``."""
     for name, values in layout.scales().items():
         file.create_dataset(name, data=values).make_scale(name)
         file[name].attrs.update(_EVOLVING | {"sample_varying": np.False_} if name == "time" else _FIXED)
     for name, attributes in layout.groups().items():
         file.require_group(name).attrs.update(attributes)
-    for name in ("time", *layout.manifest.axes):
+    for name in ("time", *(layout.manifest.axes if mesh is None else ("node", "cell"))):
         file[f"dimensions/{name}"] = file[name]
     for slot in layout.slots():
         _create_slot(file, slot)
+    if mesh is not None:
+        mesh_part.write_mesh(file, mesh)
     file["provenance"].attrs.update(notes)
 
 
@@ -201,6 +221,8 @@ def problems(file: h5py.File, layout: ShardLayout) -> list[str]:
             found += _wrong_attributes(dataset, slot.attributes)
             if slot.values is not None and not np.array_equal(dataset[()], slot.values):
                 found.append(f"dataset {slot.path} has unexpected values")
+    if layout.manifest.mesh is not None and not found:
+        found += mesh_part.problems(file, layout.manifest.mesh)
     return found
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import SPLITS, Manifest, read_manifest
-from sciml.data.shard import ShardReader
+from sciml.data.shard import ShardReader, stored_mesh
 from sciml.errors import DatasetError
+from sciml.mesh.mesh import Mesh
 
 if TYPE_CHECKING:
     from sciml.data.recipe import Recipe
@@ -52,7 +53,8 @@ def open_dataset(path: str | os.PathLike[str], split: str = "train") -> Dataset:
 class Dataset:
     """A split of a dataset: a sequence of samples, each a dict of arrays.
 
-    Grid fields have the grid's shape ``(nx, ny[, nz])``, side fields the side's, scalars ``()``; steady fields carry no time axis.
+    Grid fields have the grid's shape ``(nx, ny[, nz])``, side fields the side's, scalars ``()``; steady fields carry no time axis. On
+    a mesh fields have the shape ``(nodes,)``, or ``(cells,)`` where they are constant on each cell.
     Files are opened once per process, on first use, so that an instance can be sent to worker processes, forked or spawned.
 
     Attributes
@@ -118,13 +120,18 @@ class Dataset:
         return asdict(reader.certificate(position))
 
     @cached_property
+    def mesh(self) -> Mesh | None:
+        """The mesh whose nodes and cells carry the fields; None on a grid."""
+        return stored_mesh(self.root, self.manifest)
+
+    @cached_property
     def recipe(self) -> Recipe | None:
         """The recipe that the samples were generated from; None for imported arrays."""
         if self.manifest.recipe is None:
             return None
         from sciml.data.recipe import Recipe  # pulls in the problems and SciPy, which reading alone does not need
 
-        return Recipe.from_canonical_json(self.manifest.recipe_json)
+        return Recipe.from_canonical_json(self.manifest.recipe_json, self.mesh)
 
     @property
     def problem(self) -> Problem | None:

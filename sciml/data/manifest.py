@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sciml.data.durable import write_text_durably
+from sciml.data.mesh_part import MeshEntry
 from sciml.errors import DatasetError
 from sciml.grid import AXES
 
@@ -49,7 +50,8 @@ class Manifest(BaseModel):
     `inputs`, `outputs` and `scalars` are disjoint; `inputs` are grid fields or side fields (``boundary_x_low`` ...: the grid's
     shape without that axis). `boundary` is None where nobody said (imported arrays). `splits` are the sizes asked for; the
     dataset is complete once the shards cover them. `recipe` is the canonical recipe, or None for imported arrays, which name
-    their `source` instead.
+    their `source` instead. `mesh` is None on a grid; on a mesh `shape` is the number of nodes, and `extent` and `origin` are those of
+    the bounding box.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -66,7 +68,8 @@ class Manifest(BaseModel):
     axes: tuple[Literal["x", "y", "z"], ...]
     extent: tuple[Annotated[float, Field(gt=0)], ...]
     origin: tuple[float, ...]
-    shape: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...]
+    shape: tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...]
+    mesh: MeshEntry | None = None
     dtype: Literal["float32", "float64"]
     boundary: tuple[tuple[BoundaryKind, BoundaryKind], ...] | None
     symmetries: tuple[str, ...] = ()
@@ -82,8 +85,10 @@ class Manifest(BaseModel):
         dimension = len(self.axes)
         if self.axes != AXES[:dimension] or dimension == 0:
             raise ValueError(f"axes {list(self.axes)} are not the first of x, y, z")
-        if {len(self.extent), len(self.origin), len(self.shape)} != {dimension}:
+        if {len(self.extent), len(self.origin)} != {dimension} or (self.mesh is None and len(self.shape) != dimension):
             raise ValueError(f"extent, origin and shape need {dimension} entries each, one per axis")
+        if self.mesh is not None and self.shape != (self.mesh.nodes,):
+            raise ValueError(f"shape {list(self.shape)} is not the number of nodes, [{self.mesh.nodes}]")
         names = (*self.inputs, *self.outputs, *self.scalars)
         if len(set(names)) != len(names) or not RESERVED_NAMES.isdisjoint(names):
             raise ValueError(f"names {list(names)} repeat one, or use one of {sorted(RESERVED_NAMES)}, which are axes of the file")
@@ -106,6 +111,8 @@ class Manifest(BaseModel):
         """Shape of one sample's array `name`: the grid's, a side's, or ``()`` for a scalar."""
         if name in self.scalars:
             return ()
+        if self.mesh is not None:
+            return self.mesh.shape_of(name)
         axis = side_axis(name, self.axes)
         return self.shape if axis is None else self.shape[:axis] + self.shape[axis + 1 :]
 

@@ -9,17 +9,29 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 import sciml
-from sciml.errors import RecipeError
+from sciml.errors import MeshError, RecipeError
+from sciml.mesh import Mesh, read_mesh
 from sciml.problems import Problem, problem_kinds
-from sciml.problems.base import LARGEST_RESOLUTION
+from sciml.problems.base import LARGEST_RESOLUTION, BoxProblem
 
 _LARGEST_FILE = 1 << 20
 Split = Literal["train", "valid", "test"]
@@ -80,18 +92,23 @@ class Recipe(_Section):
 
     @field_validator("problem", mode="before")
     @classmethod
-    def _by_kind(cls, value: Any) -> Any:
+    def _by_kind(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, Mapping):
             return value
         kinds = _known_kinds()
         kind = value.get("kind")
         if kind not in kinds:
             raise ValueError(f"kind = {kind!r} is not a known problem{_hint(kind, kinds)}; known: {', '.join(sorted(kinds))}")
-        return kinds[kind].model_validate(dict(value))
+        return kinds[kind].model_validate(dict(value), context=info.context)
 
     @model_validator(mode="after")
     def _fine_grid_exists(self) -> Recipe:
-        factor, finest = self.data.oversampling, max(self.problem.resolution)
+        factor = self.data.oversampling
+        if factor == 1:
+            return self
+        if not isinstance(self.problem, BoxProblem):
+            raise ValueError(f"data.oversampling = {factor} needs a problem on a grid: remove it, and refine the mesh")
+        finest = max(self.problem.resolution)
         if factor * finest > LARGEST_RESOLUTION:
             what = f"data.oversampling = {factor} asks for {factor * finest} cells along an axis"
             raise ValueError(f"{what}, and {LARGEST_RESOLUTION} is the most: lower it, or problem.resolution")
@@ -100,22 +117,24 @@ class Recipe(_Section):
     @property
     def solved_problem(self) -> Problem:
         """The problem on the grid that samples are solved on, `data.oversampling` times finer than the one that they are kept on."""
-        factor = self.data.oversampling
-        return self.problem if factor == 1 else self.problem.refined(tuple(factor * n for n in self.problem.resolution))
+        problem, factor = self.problem, self.data.oversampling
+        if factor == 1 or not isinstance(problem, BoxProblem):
+            return problem
+        return problem.refined(tuple(factor * n for n in problem.resolution))
 
     def kept(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Of arrays on the grid of `solved_problem` what is stored: the centre cell of every block; numbers as they are."""
-        return block_centres(fields, self.data.oversampling, self.problem.dimension)
+        return block_centres(fields, self.data.oversampling, self.problem.domain.dimension)
 
     def canonical_json(self) -> str:
         """The recipe with every default written out, keys sorted: equal text means equal recipe."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
-    def from_canonical_json(cls, text: str) -> Recipe:
-        """Inverse of `canonical_json`; raises `RecipeError`."""
+    def from_canonical_json(cls, text: str, mesh: Mesh | None = None) -> Recipe:
+        """Inverse of `canonical_json`, given the mesh where the problem has one; raises `RecipeError`."""
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(text, context={"mesh": partial(_same_mesh, mesh)})
         except (ValidationError, RecursionError) as error:
             raise RecipeError(f"the stored recipe is not valid: {_sentence(error)}") from None
 
@@ -165,7 +184,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
     for override in overrides:
         _override(content, override)
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(content, context={"mesh": partial(_mesh_beside, path)})
     except (ValidationError, RecursionError) as error:
         raise RecipeError(f"recipe {path.name if path.name != 'recipe.toml' else path.parent.name}: {_sentence(error)}") from None
 
@@ -194,6 +213,25 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
     if "\0" in text or not path.is_file():
         raise RecipeError(f"recipe {text!r} is not a file; give the path of a .toml file, or a name from `sciml list`")
     return path
+
+
+def _mesh_beside(recipe: Path, name: Any) -> Mesh:
+    """The mesh that a recipe file names; recipes come from strangers too, so the file has to lie with the recipe."""
+    if not isinstance(name, str) or "\0" in name:
+        raise MeshError("give the name of a .msh or .vtu file beside the recipe")
+    folder = recipe.resolve().parent
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise MeshError("leads outside the folder of the recipe: put the mesh file beside the recipe and give its name")
+    return read_mesh(path)
+
+
+def _same_mesh(mesh: Mesh | None, described: Any) -> Mesh:
+    """The mesh that was stored with a dataset, if it is the one that the stored recipe describes."""
+    digest = described.get("sha256") if isinstance(described, dict) else None
+    if mesh is None or mesh.digest != digest:
+        raise MeshError("the mesh stored with the data is not the one of the recipe: generate the dataset again")
+    return replace(mesh, name=str(described.get("file", mesh.name)))
 
 
 def _known_kinds() -> dict[str, type[Problem]]:

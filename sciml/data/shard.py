@@ -14,7 +14,9 @@ from sciml.data import layout as layouts
 from sciml.data.guard import open_guarded, read_attribute, reading
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import Manifest
+from sciml.data.mesh_part import read_mesh
 from sciml.errors import DatasetError
+from sciml.mesh.mesh import Mesh
 
 Sample = Mapping[str, np.ndarray]
 CERTIFICATE = ("index", "seed_words", "relative_residual", "iterations", "method", "solve_seconds")
@@ -106,6 +108,14 @@ class ShardReader:
             solve_seconds=float(record["solve_seconds"]),
         )
 
+    def mesh(self) -> Mesh | None:
+        """The mesh that the samples live on; None on a grid."""
+        entry = self.layout.manifest.mesh
+        if entry is None:
+            return None
+        with reading(self.path):
+            return read_mesh(self.file, entry)
+
     def provenance(self, name: str) -> np.ndarray:
         """A column of ``/provenance``, one entry (or row) a sample."""
         with reading(self.path):
@@ -126,3 +136,18 @@ class ShardReader:
         with reading(self.path):
             record = self.file["provenance"]
             return bool(record["complete"][position] == 1 and record["sha256"][position] == digest.encode())
+
+
+def stored_mesh(root: Path, manifest: Manifest) -> Mesh | None:
+    """The mesh of a dataset, from its first sound shard; None on a grid. Raises DatasetError where no shard has it."""
+    if manifest.mesh is None:
+        return None
+    for shard in manifest.shards:
+        layout = ShardLayout(manifest, shard.split, shard.start, shard.samples)
+        try:
+            reader = ShardReader.open(root, layout, root / shard.path)
+        except DatasetError:
+            continue  # who reads samples from it will say what is wrong with it
+        with reader.file:
+            return reader.mesh()
+    raise DatasetError(f"{root} has no finished shard with mesh {manifest.mesh.file!r} in it: run `sciml generate` again")

@@ -33,7 +33,9 @@ def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
     parameters = {name: np.asarray(value, dtype) for name, value in problem.sample(words, dtype).items()}
     began = time.perf_counter()
     system = discretize(problem, parameters)
-    solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol)
+    reused = system.hierarchy if recipe.solver.method == "auto" else None
+    M = None if reused is None else reused.preconditioner(system.operator)
+    solution = linear_solve(system.operator, system.rhs, recipe.solver.method, M=M, rtol=recipe.solver.rtol)
     seconds = time.perf_counter() - began
     if solution.status.name != "SUCCESS":
         what = f"{solution.method} ended with {solution.status.name}: {solution.status.value}"
@@ -53,5 +55,5 @@ def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:
 def sample_bytes(recipe: Recipe, sample: Sample) -> int:
     """Size of a stored sample with these random parameters."""
     item = np.dtype(recipe.data.dtype).itemsize
-    cells = int(np.prod(recipe.problem.grid.shape))
+    cells = int(np.prod(recipe.problem.domain.shape))
     return item * (len(recipe.problem.outputs) * cells + sum(value.size for value in sample.values()))

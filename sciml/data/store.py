@@ -17,6 +17,7 @@ from sciml.data.manifest import FILE_NAME, SPLITS, Manifest, ShardEntry, read_ma
 from sciml.data.shard import ShardReader
 from sciml.data.writer import ShardWriter
 from sciml.errors import DatasetError
+from sciml.mesh.mesh import Mesh
 
 _LOCK = ".lock"
 _OURS = frozenset({_LOCK, FILE_NAME + ".part"})
@@ -34,6 +35,7 @@ class Store:
     root : folder of the dataset, made where it does not exist.
     manifest : description with the sizes of the splits wanted and no shards.
     notes : attributes for ``/provenance`` of every shard written now (recipe text, versions, machine).
+    mesh : of the samples, for ``/mesh`` of every shard written now; None on a grid.
 
     Raises
     ------
@@ -41,10 +43,11 @@ class Store:
         The folder holds something else, another process is writing to it, or it cannot be written.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, notes: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, manifest: Manifest, notes: Mapping[str, str], mesh: Mesh | None = None) -> None:
         self.root = root
         self.manifest = manifest
         self._notes = notes
+        self._mesh = mesh
         self._open: list[ShardWriter] = []
         _refuse_foreign(root)
         self._new_folder = not root.exists()
@@ -94,7 +97,7 @@ class Store:
             if self._found_full(layout):
                 self._record(layout.entry(sha256_of_file(self.root / layout.path)))
                 continue
-            writer = ShardWriter(self.root, layout, self._notes)
+            writer = ShardWriter(self.root, layout, self._notes, self._mesh)
             self._open.append(writer)
             if writer.missing:
                 yield writer

@@ -17,7 +17,7 @@ from sciml.checks import Check, CheckReport
 from sciml.data.durable import sha256_of_file
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import SPLITS, Manifest, ShardEntry, Split, read_manifest
-from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
+from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest, stored_mesh
 from sciml.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def verify(path: str | os.PathLike[str]) -> CheckReport:
     began = time.perf_counter()
     root = Path(path)
     manifest = read_manifest(root)
-    recipe = _recipe(manifest)
+    recipe = _recipe(root, manifest)
     found = _Findings()
     for reader in _sound_shards(root, manifest, found):
         with reader.file:
@@ -82,19 +82,19 @@ def verify(path: str | os.PathLike[str]) -> CheckReport:
     return CheckReport(f"verify {manifest.name}", _checks(manifest, recipe, found), time.perf_counter() - began, details)
 
 
-def _recipe(manifest: Manifest) -> Recipe | None:
+def _recipe(root: Path, manifest: Manifest) -> Recipe | None:
     if manifest.recipe is None:
         return None
     from sciml.data.recipe import Recipe  # imported arrays need neither the problems nor the solvers
 
-    recipe = Recipe.from_canonical_json(manifest.recipe_json)
+    recipe = Recipe.from_canonical_json(manifest.recipe_json, stored_mesh(root, manifest))
     problem = recipe.problem
     said = {
         "inputs": ({*manifest.inputs, *manifest.scalars}, set(problem.inputs)),
         "outputs": (manifest.outputs, problem.outputs),
-        "axes": (manifest.axes, problem.grid.axes),
-        "shape": (manifest.shape, problem.grid.shape),
-        "extent": (manifest.extent, problem.grid.extent),
+        "axes": (manifest.axes, problem.domain.axes),
+        "shape": (manifest.shape, problem.domain.shape),
+        "extent": (manifest.extent, problem.domain.extent),
         "dtype": (manifest.dtype, recipe.data.dtype),
         "seed": (manifest.seed, recipe.data.seed),
     }
@@ -221,7 +221,7 @@ def _solved_on(recipe: Recipe, gate: str) -> str:
     """Says of which grid a stored residual is, where it cannot be recomputed from what is kept of that grid."""
     if recipe.data.oversampling == 1:
         return gate
-    cells = " x ".join(str(n) for n in recipe.solved_problem.grid.shape)
+    cells = " x ".join(str(n) for n in recipe.solved_problem.domain.shape)
     return f"{gate}, on {cells} cells; not recomputed: one in {recipe.data.oversampling} an axis is kept"
 
 

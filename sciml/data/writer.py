@@ -28,6 +28,7 @@ from sciml.data.layout import ShardLayout
 from sciml.data.manifest import ShardEntry
 from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
 from sciml.errors import DatasetError
+from sciml.mesh.mesh import Mesh
 
 #: Space of HDF5's own bookkeeping, per file and per sample.
 _FILE_BYTES = 1 << 16
@@ -42,7 +43,7 @@ class ShardWriter:
     """
 
     @uninterrupted()
-    def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str], mesh: Mesh | None = None) -> None:
         self.layout = layout
         self.path = root / layout.path
         self.missing = set(range(layout.samples))
@@ -52,7 +53,7 @@ class ShardWriter:
             fresh = self.path.with_name(self.path.name + ".part.new")
             _reserve(fresh, _size(layout))
             self._file = h5py.File(fresh, "w")
-            layouts.create(self._file, layout, notes)
+            layouts.create(self._file, layout, notes, mesh)
             self._values = {name: _Column(self._file[layout.location(name)]) for name in layout.manifest.names}
             self._record = {name: _Column(self._file[f"provenance/{name}"]) for name in layouts.PROVENANCE}
             for older in (self._part, self.path):
@@ -125,7 +126,8 @@ def _size(layout: ShardLayout) -> int:
     """Bytes that the finished shard takes at most."""
     manifest = layout.manifest
     values = sum(math.prod(manifest.shape_of(name)) for name in manifest.names) * np.dtype(manifest.dtype).itemsize
-    return _FILE_BYTES + layout.samples * (values + _SAMPLE_BYTES)
+    mesh = 0 if manifest.mesh is None else manifest.mesh.stored_bytes
+    return _FILE_BYTES + mesh + layout.samples * (values + _SAMPLE_BYTES)
 
 
 def _reserve(path: Path, size: int) -> None:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from sciml.discretize.linear import LinearSystem, discretize
 from sciml.errors import DatasetError
-from sciml.problems.base import Parameters
 from sciml.problems.convection_diffusion import ConvectionDiffusion
+from sciml.problems.problem import Parameters
 
 Array = NDArray[Any]
 _ENTERS = 1e-12  # normal velocity over the largest one that counts as a closed wall

@@ -6,8 +6,8 @@ import numpy as np
 
 from sciml.discretize.linear import LinearSystem, discretize, elliptic_system
 from sciml.errors import DatasetError
-from sciml.problems.base import Parameters
 from sciml.problems.helmholtz import Helmholtz
+from sciml.problems.problem import Parameters
 
 _RESONANT = 1e-9  # relative distance of k^2 to an eigenvalue; nearer, rounding of the data decides the solution
 

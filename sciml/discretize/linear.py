@@ -13,8 +13,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sciml.errors import DatasetError
-from sciml.problems.base import Parameters, Problem
+from sciml.problems.base import BoxProblem
 from sciml.problems.elliptic import Elliptic
+from sciml.problems.problem import Parameters, Problem
+from solvers.linear.amg import Hierarchy
 from solvers.linear.fast_poisson import fast_solve
 from solvers.linear.stencil import ConstantCoefficients, StencilOperator, diffusion_operator
 
@@ -32,12 +34,14 @@ class LinearSystem:
     operator : `StencilOperator` or SciPy sparse matrix.
     rhs : array of the unknowns' shape.
     unpack : solution array -> named output fields; `pack` is its inverse.
+    hierarchy : interpolations that suit every matrix of the problem, to precondition with; None where solvers do without.
     """
 
     operator: StencilOperator | sp.csr_matrix
     rhs: Array
     unpack: Callable[[Array], dict[str, Array]]
     pack: Callable[[Mapping[str, Array]], Array]
+    hierarchy: Hierarchy | None = None
 
 
 @singledispatch
@@ -128,12 +132,17 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     residual = b - np.asarray(A @ x).reshape(b.shape)
     norm = float(np.linalg.norm(b)) or 1.0
     magnitude = A.abs_matvec(x) if isinstance(A, StencilOperator) else abs(A) @ np.abs(x)
-    dual = _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0) if b.shape == problem.grid.shape else float("nan")
     rounding = _UNIT_ROUNDOFF_32 * float(np.linalg.norm(magnitude)) / norm
-    return Residual(float(np.linalg.norm(residual)) / norm, dual, rounding)
+    return Residual(float(np.linalg.norm(residual)) / norm, _relative_dual(problem, residual, b), rounding)
 
 
-def _dual_norm(problem: Problem, r: Array) -> float:
+def _relative_dual(problem: Problem, residual: Array, b: Array) -> float:
+    if not (isinstance(problem, BoxProblem) and b.shape == problem.grid.shape):
+        return float("nan")
+    return _dual_norm(problem, residual) / (_dual_norm(problem, b) or 1.0)
+
+
+def _dual_norm(problem: BoxProblem, r: Array) -> float:
     """``sqrt(r . L^-1 r)`` with L the negative Laplacian under the problem's boundary conditions."""
     laplacian = ConstantCoefficients(tuple(h**-2 for h in problem.grid.spacing), problem.boundary_kinds, 0.0)
     return math.sqrt(max(float(np.vdot(r, fast_solve(laplacian, r))), 0.0))

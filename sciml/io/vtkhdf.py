@@ -1,4 +1,4 @@
-"""Export a sample as VTKHDF image data, which ParaView and VTK open without a plugin.
+"""A sample on a grid as VTKHDF image data, which ParaView and VTK open without a plugin.
 
 The format (https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/index.html) stores images with x running fastest,
 so that arrays are transposed to ``(nz, ny, nx)``; a plane has two axes only. Values belong to cells here as they do in the solver.
@@ -6,52 +6,29 @@ so that arrays are transposed to ``(nz, ny, nx)``; a plane has two axes only. Va
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import h5py
 import numpy as np
 
-from sciml.data.durable import write_bytes_durably
-from sciml.data.loader import Dataset, open_dataset
+from sciml.data.loader import Dataset
 from sciml.errors import DatasetError
 
 _VERSION = (2, 0)
 
 
-def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, split: str = "test", sample: int = 0) -> Path:
-    """Write all arrays of one sample to a ``.vtkhdf`` file.
+def image(dataset: Dataset, sample: Mapping[str, np.ndarray]) -> bytes:
+    """The file's bytes: grid fields become cell data under their own names; side fields and scalars become field data.
 
-    Grid fields become cell data under their own names; side fields and scalars become field data.
-
-    Parameters
-    ----------
-    path : the dataset's folder.
-    out : the file; an existing one is replaced, ending in ``.vtkhdf`` for ParaView to know it.
-    split, sample : which sample.
+    They are made in memory: HDF5 ends the process where a disk fills up under it.
 
     Raises
     ------
     DatasetError
-        No such sample, a grid that is neither a plane nor a box, or a place that cannot be written.
+        A grid that is neither a plane nor a box.
     """
-    dataset = open_dataset(path, split)
-    if not 0 <= sample < len(dataset):
-        raise DatasetError(f"sample {sample} does not exist in split {split!r} of {path}: it has {len(dataset)}, counted from 0")
     if len(dataset.shape) not in (2, 3):
-        raise DatasetError(f"{path} has a grid of {len(dataset.shape)} axes: only planes and boxes can be exported")
-    out = Path(out)
-    content = _image(dataset, dataset[sample])
-    try:
-        write_bytes_durably(out, content)
-    except OSError as error:
-        raise DatasetError(f"{out} cannot be written ({error.strerror}): free space there or choose another place") from None
-    return out
-
-
-def _image(dataset: Dataset, sample: Mapping[str, np.ndarray]) -> bytes:
-    """The file's bytes, made in memory: HDF5 ends the process where a disk fills up under it."""
+        raise DatasetError(f"{dataset.root} has a grid of {len(dataset.shape)} axes: only planes and boxes can be exported")
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         _write(file.create_group("VTKHDF"), dataset, sample)
         file.flush()

@@ -1,18 +1,23 @@
 """PDE problems, each declared once."""
 
-from sciml.problems.base import Problem, problem_kinds, seed_words
+from sciml.problems.base import BoxProblem
 from sciml.problems.convection_diffusion import ConvectionDiffusion
 from sciml.problems.darcy import Darcy
 from sciml.problems.heat_step import HeatStep
 from sciml.problems.helmholtz import Helmholtz
+from sciml.problems.mesh_elliptic import MeshDarcy, MeshPoisson
 from sciml.problems.poisson import Poisson
+from sciml.problems.problem import Problem, problem_kinds, seed_words
 from sciml.problems.screened_poisson import ScreenedPoisson
 
 __all__ = [
+    "BoxProblem",
     "ConvectionDiffusion",
     "Darcy",
     "HeatStep",
     "Helmholtz",
+    "MeshDarcy",
+    "MeshPoisson",
     "Poisson",
     "Problem",
     "ScreenedPoisson",

@@ -49,13 +49,14 @@ class Periodic(_Condition):
         return ZERO
 
 
-def _name_is_kind(value: Any) -> Any:
+def name_is_kind(value: Any) -> Any:
+    """The bare name of a condition as its table."""
     return {"kind": value} if isinstance(value, str) else value
 
 
 Condition = Annotated[
     Annotated[Dirichlet | Neumann | Periodic, Field(discriminator="kind")],
-    BeforeValidator(_name_is_kind),
+    BeforeValidator(name_is_kind),
 ]
 """A condition; its bare name stands for the condition with zero data."""
 

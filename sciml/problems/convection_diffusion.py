@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from sciml.errors import DatasetError
 from sciml.fields import Constant, GaussianRandomField, Law, Positive, law_range
-from sciml.problems.base import Array, Parameters, Problem
+from sciml.problems.base import BoxProblem
 from sciml.problems.jet import Jets
+from sciml.problems.problem import Array, Parameters
 
 
 class _Velocity(BaseModel):
@@ -51,7 +52,7 @@ class RandomVelocity(_Velocity):
 Velocity = Annotated[ConstantVelocity | RecirculatingVelocity | RandomVelocity, Field(discriminator="kind")]
 
 
-class ConvectionDiffusion(Problem):
+class ConvectionDiffusion(BoxProblem):
     """Concentration of what a plane flow carries and mixes. All velocities derive from a streamfunction, hence ``div b = 0``.
 
     Sides are Dirichlet (the value), Neumann (``eps du/dn``; the flow must not enter there) or periodic.

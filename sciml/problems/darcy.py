@@ -9,9 +9,9 @@ from pydantic import model_validator
 
 from sciml.errors import DatasetError
 from sciml.fields import BinaryField, Constant, Law, law_range
-from sciml.problems.base import Array, Parameters
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.jet import Jets
+from sciml.problems.problem import Array, Parameters
 
 
 class Darcy(Elliptic):
@@ -31,9 +31,7 @@ class Darcy(Elliptic):
 
     @model_validator(mode="after")
     def _positive(self) -> Darcy:
-        low, _ = law_range(self.permeability)
-        if low < 0 or (low == 0 and self.permeability.kind != "log_normal"):
-            raise ValueError(f"permeability can reach {low:g}; it must be positive: raise its lower bound, or take kind = 'log_normal'")
+        refuse_nonpositive_law(self.permeability)
         return self
 
     def laws(self) -> dict[str, Any]:
@@ -41,9 +39,7 @@ class Darcy(Elliptic):
 
     def check(self, parameters: Parameters) -> None:
         super().check(parameters)
-        smallest = self.value("permeability", parameters).min()
-        if not smallest > 0:
-            raise DatasetError(f"parameter 'permeability' reaches {smallest:g}; it must be positive everywhere")
+        refuse_nonpositive(self.value("permeability", parameters))
 
     def coefficient(self, parameters: Parameters) -> Array:
         return self.value("permeability", parameters)
@@ -55,8 +51,27 @@ class Darcy(Elliptic):
         return self.value("source", parameters)
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
+        return self.residual(jets, parameters)
+
+    @staticmethod
+    def residual(jets: Jets, parameters: Jets) -> Any:
+        """The strong residual, whatever the domain."""
         pressure, permeability = jets["pressure"], parameters["permeability"]
         assert pressure.gradient is not None
         assert permeability.gradient is not None
         drift = sum(a * p for a, p in zip(permeability.gradient, pressure.gradient, strict=True))
         return -(permeability.value * pressure.laplacian + drift) - parameters["source"].value
+
+
+def refuse_nonpositive_law(permeability: Law) -> None:
+    """Refuse a law that can give zero or less (`ValueError`)."""
+    low, _ = law_range(permeability)
+    if low < 0 or (low == 0 and permeability.kind != "log_normal"):
+        raise ValueError(f"permeability can reach {low:g}; it must be positive: raise its lower bound, or take kind = 'log_normal'")
+
+
+def refuse_nonpositive(permeability: Array) -> None:
+    """Refuse values that are zero or less (`DatasetError`)."""
+    smallest = permeability.min()
+    if not smallest > 0:
+        raise DatasetError(f"parameter 'permeability' reaches {smallest:g}; it must be positive everywhere")

@@ -6,10 +6,11 @@ from abc import abstractmethod
 
 import numpy as np
 
-from sciml.problems.base import Array, Parameters, Problem
+from sciml.problems.base import BoxProblem
+from sciml.problems.problem import Array, Parameters
 
 
-class Elliptic(Problem):
+class Elliptic(BoxProblem):
     """A scalar self-adjoint elliptic problem with one unknown; indefinite where c is negative enough.
 
     Boundary data are the parameters ``boundary_<side>``: the value on a Dirichlet side, ``a du/dn`` (outward) on a Neumann side.

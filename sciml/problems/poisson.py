@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from sciml.fields import Law
 from sciml.grid import AXES
-from sciml.problems.base import Array, Parameters
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.jet import Jet, Jets
+from sciml.problems.problem import Array, Parameters
 
 
 class WaveSolution(BaseModel):
@@ -109,4 +109,9 @@ class Poisson(Elliptic):
         return {"potential": np.asarray(self.solution.jet(self.grid.points()).value)} if self.solution else None
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
+        return self.residual(jets, parameters)
+
+    @staticmethod
+    def residual(jets: Jets, parameters: Jets) -> Any:
+        """The strong residual, whatever the domain."""
         return -jets["potential"].laplacian - parameters["source"].value

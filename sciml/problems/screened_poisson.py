@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import model_validator
 
 from sciml.fields import Constant, GaussianRandomField, Law, law_range
-from sciml.problems.base import Array, Parameters
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.jet import Jets
+from sciml.problems.problem import Array, Parameters
 
 
 class ScreenedPoisson(Elliptic):

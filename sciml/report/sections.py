@@ -46,7 +46,7 @@ def problem_section(record: RunRecord) -> Markup:
 def _certificate(record: RunRecord) -> str:
     carried = "Every sample carries the residual of its discrete equation"
     if record.recipe and record.recipe.data.oversampling > 1:
-        fine = grid_text(record.recipe.solved_problem.grid.shape)
+        fine = grid_text(record.recipe.solved_problem.domain.shape)
         return f"{carried} on {fine} cells, of which one in {record.recipe.data.oversampling} along each axis is kept."
     return f"{carried}; `sciml verify` recomputes all of them from the stored fields."
 

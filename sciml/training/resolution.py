@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sciml.discretize import discretize
 from sciml.errors import DatasetError
-from sciml.problems import Problem
+from sciml.problems import BoxProblem, Problem
 from sciml.training.samples import ArraySamples, Samples, check_axes
 from solvers import linear_solve
 
@@ -34,7 +34,7 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
         raise DatasetError(f"{what}; give data at that resolution instead")
     recipe = recipe.model_copy(update={"problem": on_grid(recipe.problem, resolution)})
     problem = recipe.problem
-    check_axes(problem.grid.shape, f"resolution = {resolution}")
+    check_axes(problem.domain.shape, f"resolution = {resolution}")
     drawn, words = [], []
     for index in range(count):
         words.append(samples.provenance(index)["seed_words"])
@@ -62,7 +62,9 @@ def on_grid(problem: Problem, resolution: int) -> Problem:
 
     Raises DatasetError where the problem does not allow that grid.
     """
-    shape = problem.grid.shape
+    if not isinstance(problem, BoxProblem):
+        raise DatasetError(f"resolution = {resolution} needs a grid, and problem {problem.kind!r} is not posed on one; leave it out")
+    shape = problem.domain.shape
     try:
         return problem.refined(tuple(max(2, round(n * resolution / shape[0])) for n in shape))
     except ValidationError as error:

@@ -100,12 +100,16 @@ class ArraySamples:
 
 
 def open_split(data: str | Path | Samples, split: str) -> Samples:
-    """`data` itself where it is open already, else the split of the dataset folder `data`."""
-    if not isinstance(data, (str, Path)):
-        return data
-    from sciml.data.loader import open_dataset
+    """`data` itself where it is open already, else the split of the dataset folder `data`; DatasetError where it lies on a mesh."""
+    if isinstance(data, (str, Path)):
+        from sciml.data.loader import open_dataset
 
-    return open_dataset(data, split)
+        data = open_dataset(data, split)
+    mesh = getattr(getattr(data, "manifest", None), "mesh", None)
+    if mesh is not None:
+        what = f"dataset {data.name!r} lies on the unstructured mesh {mesh.file!r} ({mesh.nodes} nodes)"
+        raise DatasetError(f"{what}, and the operators here need a grid: take a dataset of a problem on a box")
+    return data
 
 
 def input_names(samples: Samples) -> tuple[str, ...]:

@@ -158,13 +158,13 @@ def _cheaper_ways(recipe: Recipe, samples: Samples, truth: Sequence[Fields]) -> 
     """Loosened tolerances on the data's grid, then coarser grids with the parameters sampled there."""
     for rtol in _TOLERANCES:
         yield f"rtol {rtol:g}", _own_grid(recipe.problem, truth, recipe.solver.method, rtol)
-    first = recipe.problem.grid.shape[0]
+    first = recipe.problem.domain.shape[0]
     for factor in _COARSENINGS:
         if first // factor >= 4:
             coarse = on_grid(recipe.problem, first // factor)
             drawn = [coarse.sample(samples.provenance(index)["seed_words"], recipe.data.dtype) for index in range(len(truth))]
             for rtol in (0.1, 1e-3):
-                shape = " x ".join(str(n) for n in coarse.grid.shape)
+                shape = " x ".join(str(n) for n in coarse.domain.shape)
                 yield f"{shape} cells, rtol {rtol:g}, interpolated", _coarse_grid(coarse, drawn, recipe, rtol)
 
 
@@ -178,7 +178,7 @@ def _coarse_grid(coarse: Problem, parameters: Sequence[Fields], recipe: Recipe, 
 
 def _interpolated(field: NDArray[Any], coarse: Problem, fine: Problem) -> NDArray[Any]:
     """Multilinear interpolation between cell centres, continued linearly into the outermost half cells."""
-    for axis, (few, many) in enumerate(zip(coarse.grid.shape, fine.grid.shape, strict=True)):
+    for axis, (few, many) in enumerate(zip(coarse.domain.shape, fine.domain.shape, strict=True)):
         position = (np.arange(many) + 0.5) * few / many - 0.5
         left = np.clip(np.floor(position).astype(int), 0, few - 2)
         weight = (position - left).reshape(-1, *(1,) * (field.ndim - 1 - axis))

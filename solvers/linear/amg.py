@@ -1,4 +1,4 @@
-"""PyAMG as a preconditioner of conjugate gradients."""
+"""PyAMG as a preconditioner of conjugate gradients, built for one matrix or for a family of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Literal
 
 import numpy as np
 import pyamg
+import scipy.sparse as sp
+from pyamg.relaxation.smoothing import change_smoothers
+from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.cg import flexible_cg
 from solvers.linear.stencil import StencilOperator
@@ -51,3 +54,43 @@ class AMG:
 
         attempt = flexible_cg(system, precondition, limit=500)
         return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
+
+
+_SMOOTHER = ("gauss_seidel", {"sweep": "symmetric"})
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    """Interpolations between the levels of one matrix, kept for the matrices of a family with the same sparsity pattern.
+
+    Finding them is most of the set-up of algebraic multigrid. Only the Galerkin products ``P^T A P`` are made anew for each matrix:
+    keeping the coarse matrices too would multiply the iterations (``python -m validation bench mesh-hierarchy`` prints both).
+
+    Attributes
+    ----------
+    interpolations : from each level to the next finer one, finest first.
+    """
+
+    interpolations: tuple[sp.csr_matrix, ...]
+
+    @classmethod
+    def of(cls, A: sp.csr_matrix) -> Hierarchy:
+        """Smoothed aggregation for a symmetric positive definite matrix, such as that of the mean coefficient."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")
+            levels = pyamg.smoothed_aggregation_solver(A).levels
+        return cls(tuple(sp.csr_matrix(level.P) for level in levels[:-1]))
+
+    def preconditioner(self, A: sp.csr_matrix) -> LinearOperator:
+        """One V-cycle for A with a symmetric Gauss-Seidel sweep before and after, as `M` for `linear_solve`: symmetric and definite."""
+        levels = []
+        for P in (*self.interpolations, None):
+            level = pyamg.MultilevelSolver.Level()
+            level.A = A
+            if P is not None:
+                level.P, level.R = P, P.T.tocsr()
+                A = sp.csr_matrix(level.R @ A @ P)
+            levels.append(level)
+        hierarchy = pyamg.MultilevelSolver(levels, coarse_solver="pinv")
+        change_smoothers(hierarchy, _SMOOTHER, _SMOOTHER)
+        return hierarchy.aspreconditioner(cycle="V")

@@ -13,6 +13,7 @@ from solvers.linear.stencil import StencilOperator
 from solvers.linear.system import Method, System
 
 _DIRECT_ENTRIES = 200_000  # below this SuperLU beats the set-up of algebraic multigrid
+_PATIENCE = 100  # iterations with a preconditioner that was made for another matrix, before one is made for this
 
 _PLANE_CELLS = 300_000  # SuperLU takes 2 s at 512^2 whatever the wavenumber, where MINRES takes 56 iterations at k = 12 and 800 at k = 40
 
@@ -25,6 +26,7 @@ def choose(system: System) -> tuple[Method, ...]:
     * an indefinite stencil: sparse LU in two dimensions, MINRES first in three and on large grids,
     * a sparse matrix that is not symmetric with a positive diagonal, or small: sparse LU,
     * any other sparse matrix: PyAMG CG,
+    * before that, where an approximate inverse comes with the sparse matrix: CG with it, unless it takes too long,
     * an operator known only by its action: CG.
     """
     A = system.A
@@ -32,7 +34,8 @@ def choose(system: System) -> tuple[Method, ...]:
         chain = _for_stencil(A)
         return (FastPoisson(), *chain) if A.constant is not None else chain
     if sp.issparse(A):
-        return (AMG(), LU()) if A.nnz > _DIRECT_ENTRIES and _looks_definite(A) else (LU(),)
+        own = (AMG(), LU()) if A.nnz > _DIRECT_ENTRIES and _looks_definite(A) else (LU(),)
+        return own if system.M is None else (CG(limit=_PATIENCE), *own)
     return (CG(),)
 
 

@@ -25,7 +25,18 @@ Inner = Callable[[Vector, Vector, list[float], int], Status | None]
 
 @dataclass(frozen=True)
 class CG:
-    """Conjugate gradients for symmetric (Hermitian) positive definite A; uses the `M` given to `linear_solve`."""
+    """Conjugate gradients for symmetric (Hermitian) positive definite A; uses the `M` given to `linear_solve`.
+
+    Parameters
+    ----------
+    limit : iterations after which it gives up where `maxiter` does not say; None is ten times the number of unknowns.
+    """
+
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"CG: limit is {self.limit}; it must be None or at least 1")
 
     @property
     def name(self) -> str:
@@ -35,7 +46,8 @@ class CG:
         if not system.looks_symmetric:
             return Attempt(system.x0, status=Status.INDEFINITE)
         M = system.M
-        return flexible_cg(system, (lambda r: r.copy()) if M is None else M.matvec, limit=10 * system.n)
+        limit = 10 * system.n if self.limit is None else self.limit
+        return flexible_cg(system, (lambda r: r.copy()) if M is None else M.matvec, limit=limit)
 
 
 @dataclass(frozen=True)

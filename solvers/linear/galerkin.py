@@ -198,16 +198,15 @@ class Coarsening:
         dimension, distance = self.fine.dimension, self.coarse.distance
         ends, terms = [], []
         for target in ((0, 0, 0), *couplings(dimension)):
-            x, y, z = (max(0, -o) for o in target)
-            first = distance((x, y, z))
-            for per_axis in itertools.product(*map(_ways, target, self.axes, self.seams)):
-                child, place, step, other = (tuple(way[k] for way in per_axis) for k in range(4))
+            first = distance((max(0, -target[0]), max(0, -target[1]), max(0, -target[2])))
+            for x, y, z in itertools.product(*map(_ways, target, self.axes, self.seams)):
+                child, place, step, other = ((x[k], y[k], z[k]) for k in range(4))
                 # a child that is odd along every axis takes its value by its whole equation, so its row of A P is zero
                 solved = all(abs(child[axis]) == 1 for axis in range(3 - dimension, 3))
                 if step in known and not solved:
-                    row, at = self.locate(place, *known[step])  # type: ignore[arg-type, index]
+                    row, at = self.locate(place, *known[step])
                     second = numbered[other], first + distance(target)
-                    terms.append((row, first + at, numbered[child], first, *second))  # type: ignore[index]
+                    terms.append((row, first + at, numbered[child], first, *second))
             ends.append(len(terms))
         return np.array(ends), np.array(terms)
 

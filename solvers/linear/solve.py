@@ -51,7 +51,8 @@ def linear_solve(
     method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "minres", "lu", or a settings object such as
         ``AMG(kind="smoothed_aggregation")``.
     x0 : initial guess for iterative methods; None is zero.
-    M : preconditioner used by "cg" and "minres", symmetric positive definite; None is none for "cg", see `MINRES` for "minres".
+    M : preconditioner used by "cg" and "minres", symmetric positive definite, and tried first by "auto" where A is a sparse matrix;
+        None is none for "cg", see `MINRES` for "minres".
     rtol, atol : stop at ``||b - A x||_2 <= max(rtol ||b||_2, atol)``.
     maxiter : iteration limit; None is the method's own.
     callback : ``callback(x, residual_norm)`` after each iteration.

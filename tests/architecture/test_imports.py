@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sciml", "solvers", "validation")
 
-LEAVES = {"sciml.errors", "sciml.checks", "sciml.grid"}
+LEAVES = {"sciml.errors", "sciml.checks", "sciml.grid", "sciml.mesh"}
 DECLARED = {"sciml.problems", "sciml.fields", "sciml.discretize"} | LEAVES
 STORED = DECLARED | {"sciml", "sciml.data", "solvers"}
 NUMERICS = {"numpy", "scipy"}
@@ -22,6 +22,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.errors": (set(), set()),
     "sciml.checks": ({"sciml.errors"}, set()),
     "sciml.grid": ({"sciml.errors"}, {"numpy"}),
+    "sciml.mesh": ({"sciml.errors", "sciml.grid"}, NUMERICS | {"meshio"}),
     "sciml.fields": (LEAVES, NUMERICS | {"pydantic"}),
     "sciml.problems": (LEAVES | {"sciml.fields"}, NUMERICS | {"pydantic"}),
     "sciml.discretize": (DECLARED | {"solvers"}, NUMERICS),
@@ -40,7 +41,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.cli": (STORED | {"sciml.terminal", "sciml.progress", "sciml.io", "sciml.training", "sciml.report"}, {"typer"}),
     "sciml.__main__": ({"sciml.cli"}, set()),
     "sciml": ({"sciml.data"}, set()),
-    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "typer", "rich", "torch", "neuralop"}),
+    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "pyamg", "typer", "rich", "torch", "neuralop"}),
 }
 
 

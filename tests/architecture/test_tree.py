@@ -22,7 +22,9 @@ def test_no_python_under_datasets() -> None:
     assert folders
     assert list((ROOT / "datasets").rglob("*.py*")) == []
     for folder in folders:
-        assert sorted(path.name for path in folder.iterdir()) == ["README.md", "accuracy.json", "recipe.toml"]
+        files = sorted(path.name for path in folder.iterdir())
+        own = {"bend.msh"} & set(files) or {"accuracy.json"}  # a mesh has no sequence of grids to study
+        assert set(files) == {"README.md", "recipe.toml"} | own
 
 
 def test_no_packages_under_tests() -> None:

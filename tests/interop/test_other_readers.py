@@ -11,7 +11,7 @@ import pytest
 from sciml import generate, load_recipe, open_dataset
 from sciml.data.convert import import_arrays
 from sciml.data.loader import Dataset
-from sciml.io.vtkhdf import export_sample
+from sciml.io.export import export_sample
 
 Reader = Callable[[str, Mapping[str, Path]], dict[str, dict[str, np.ndarray]]]
 Found = dict[str, dict[str, np.ndarray]]

@@ -20,6 +20,11 @@ RECIPES = sorted(path.parent.name for path in (ROOT / "datasets").glob("*/recipe
 OUTSIDE = ("conftest.py", "unit", "convergence")
 
 
+def files(name: str) -> list[str]:
+    """What the checkout holds of a dataset: card, recipe, and the mesh where it has one."""
+    return [path.name for path in (ROOT / "datasets" / name).iterdir()]
+
+
 def run(*command: object, cwd: Path, env: dict[str, str] | None = None) -> str:
     result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
@@ -60,7 +65,7 @@ def test_wheel_holds_three_packages_and_the_recipes(wheel: Path) -> None:
     assert {f"{package}/py.typed" for package in ("sciml", "solvers", "validation")} <= set(names)
     shipped = sorted(name for name in names if name.startswith("sciml/_datasets/"))
     assert RECIPES
-    assert shipped == sorted(f"sciml/_datasets/{name}/{file}" for name in RECIPES for file in ("README.md", "accuracy.json", "recipe.toml"))
+    assert shipped == sorted(f"sciml/_datasets/{name}/{file}" for name in RECIPES for file in files(name))
 
 
 def test_every_module_of_the_checkout_is_in_the_wheel(wheel: Path) -> None:

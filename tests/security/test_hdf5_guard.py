@@ -21,7 +21,7 @@ from sciml.data.guard import open_guarded
 from sciml.data.info import describe
 from sciml.data.verify import verify
 from sciml.errors import DatasetError
-from sciml.io.vtkhdf import export_sample
+from sciml.io.export import export_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = "data/train/shard-00000.hdf5"

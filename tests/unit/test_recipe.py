@@ -21,9 +21,9 @@ def refuse(tmp_path, text, message):
 
 def test_shipped_recipes_round_trip():
     recipes = list_recipes()
-    assert {"darcy", "darcy-lognormal", "darcy3d", "poisson", "screened-poisson", "heat-step"} <= {r.name for r in recipes}
+    assert {"darcy", "darcy-lognormal", "darcy3d", "poisson", "screened-poisson", "heat-step", "darcy-mesh"} <= {r.name for r in recipes}
     for recipe in recipes:
-        again = Recipe.from_canonical_json(recipe.canonical_json())
+        again = Recipe.from_canonical_json(recipe.canonical_json(), getattr(recipe.problem, "mesh", None))
         assert again == recipe
         assert again.identity == recipe.identity
         assert load_recipe(recipe.name) == recipe

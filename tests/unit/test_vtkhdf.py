@@ -12,7 +12,7 @@ import pytest
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.errors import DatasetError
-from sciml.io.vtkhdf import export_sample
+from sciml.io.export import export_sample
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def run(*, resolution: int = 32, samples: int = 2) -> CheckReport:
         Check("iterations", max(iterations), "<=", 100),
         Check("processor time of SuperLU over that of MINRES", ratio, ">=", 5.0, reference=peer, status="peer"),
     ]
-    details = {"cells": problem.grid.shape, "iterations": iterations, "seconds": seconds}
+    details = {"cells": problem.domain.shape, "iterations": iterations, "seconds": seconds}
     return CheckReport("indefinite-helmholtz", checks, time.perf_counter() - start, details)
 
 

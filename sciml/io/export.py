@@ -1,0 +1,42 @@
+"""Export a sample for ParaView: a grid as VTKHDF image data, a mesh as a VTU file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sciml.data.durable import write_bytes_durably
+from sciml.data.loader import open_dataset
+from sciml.errors import DatasetError
+from sciml.io.vtkhdf import image
+from sciml.io.vtu import unstructured
+
+
+def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, split: str = "test", sample: int = 0) -> Path:
+    """Write all arrays of one sample to one file.
+
+    Parameters
+    ----------
+    path : the dataset's folder.
+    out : the file, ending in ``.vtkhdf`` for a grid and in ``.vtu`` for a mesh; an existing one is replaced.
+    split, sample : which sample.
+
+    Raises
+    ------
+    DatasetError
+        No such sample, another ending, a grid that is neither a plane nor a box, or a place that cannot be written.
+    """
+    dataset = open_dataset(path, split)
+    if not 0 <= sample < len(dataset):
+        raise DatasetError(f"sample {sample} does not exist in split {split!r} of {path}: it has {len(dataset)}, counted from 0")
+    out = Path(out)
+    on_mesh = dataset.manifest.mesh is not None
+    suffix, domain = (".vtu", "a mesh") if on_mesh else (".vtkhdf", "a grid")
+    if out.suffix != suffix:
+        raise DatasetError(f"--out {out.name!r} has to end in {suffix} for a sample on {domain}: write to {out.with_suffix(suffix).name!r}")
+    content = (unstructured if on_mesh else image)(dataset, dataset[sample])
+    try:
+        write_bytes_durably(out, content)
+    except OSError as error:
+        raise DatasetError(f"{out} cannot be written ({error.strerror}): free space there or choose another place") from None
+    return out
