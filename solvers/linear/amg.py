@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pyamg
 
 from solvers.linear.cg import flexible_cg
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Attempt, System
+from solvers.linear.system import Attempt, Batch, System, entries
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,27 @@ class AMG:
         return "amg"
 
     def attempt(self, system: System) -> Attempt:
-        A = system.csr(self.name)
+        return self._solver(system.A)(system)
+
+    def attempt_many(self, batch: Batch) -> list[Attempt]:
+        solve = self._solver(batch.A)
+        return [solve(batch.system(row)) for row in range(len(batch))]
+
+    def _solver(self, operator: Any) -> Callable[[System], Attempt]:
+        """Build the hierarchy once for any number of systems with this matrix."""
+        A = entries(operator, self.name)
         build = pyamg.ruge_stuben_solver if self.kind == "ruge_stuben" else pyamg.smoothed_aggregation_solver
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")  # sparse-format conversions of its own set-up
             hierarchy = build(A)
         cycle = hierarchy.aspreconditioner(cycle="V")
-        singular = isinstance(system.A, StencilOperator) and system.A.is_singular
+        singular = isinstance(operator, StencilOperator) and operator.is_singular
 
         def precondition(r: np.ndarray) -> np.ndarray:
             z = cycle.matvec(r)
             return z - z.mean() if singular else z
 
-        attempt = flexible_cg(system, precondition, limit=500)
-        return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
+        def solve(system: System) -> Attempt:
+            return replace(flexible_cg(system, precondition, limit=500), info={"levels": len(hierarchy.levels)})
+
+        return solve
