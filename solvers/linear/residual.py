@@ -45,7 +45,7 @@ def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[n
     norms = [np.zeros(0)]
     for first in range(0, m, block):
         rows = slice(first, first + block)
-        gathered = np.stack(X[rows], out=buffer[: len(B[rows])])
+        gathered = np.stack(list(X[rows]), out=buffer[: len(B[rows])])
         norms.append(np.sqrt(_stencil(A, gathered, B[rows], nowhere)))
     return np.concatenate(norms)
 

@@ -226,10 +226,11 @@ def _refused(batch: Batch, row: int, name: str) -> Solution:
 
 def _finished(solution: Solution, scale: float, shape: tuple[int, ...]) -> Solution:
     """In the caller's units and shape."""
-    x, norms = solution.x.reshape(shape), solution.residual_norms
+    x, norms, info = solution.x.reshape(shape), solution.residual_norms, solution.info
     if scale != 1.0:
         x, norms = x * scale, norms * scale
-    return Solution(x, solution.status, solution.iterations, norms, solution.method, solution.info)
+        info = {name: value * scale if name == "imbalance" else value for name, value in info.items()}
+    return Solution(x, solution.status, solution.iterations, norms, solution.method, info)
 
 
 def _ranking(solution: Solution) -> float:
@@ -278,5 +279,6 @@ def _incompatible(batch: Batch) -> Iterator[tuple[int, Attempt]]:
         return
     imbalances = np.abs(batch.B.mean(axis=1)) * batch.B.shape[1] ** 0.5
     for row in np.flatnonzero(imbalances > batch.tolerances):
-        info = {"imbalance": float(imbalances[row])}
+        imbalance = float(imbalances[row])
+        info = {"imbalance": imbalance, "relative_imbalance": imbalance / float(np.linalg.norm(batch.B[row]))}
         yield int(row), Attempt(np.zeros_like(batch.B[row]), status=Status.STAGNATION, info=info)

@@ -145,6 +145,17 @@ class TestHonesty:
             assert solution.status is Status.STAGNATION
             assert solution.info["imbalance"] == pytest.approx(8.0)  # norm of the part of b that no solution can produce
             assert solution.relative_residual <= 1.0
+            with pytest.raises(SolverError, match=r"mean of the right-hand side is 1 in magnitude instead of 0 \(1 of its norm\)"):
+                solution.raise_for_status()
+
+    @pytest.mark.parametrize("magnitude", [1.0, 1e-250, 1e250])
+    def test_an_imbalance_is_told_in_the_units_of_the_right_hand_side(self, magnitude):
+        A = jump_operator((8, 8), (NN, PP))
+        b = RNG.standard_normal((8, 8))
+        b += 0.125 - b.mean()
+        solution = linear_solve(A, magnitude * b)
+        assert f"is {0.125 * magnitude:.3g} in magnitude" in solution.diagnosis
+        assert f"({1 / np.linalg.norm(b):.3g} of its norm)" in solution.diagnosis
 
     @pytest.mark.parametrize("magnitude", [1e-300, 1e-200, 1e200, 1e300])
     @pytest.mark.parametrize("method", ["auto", "lu", "cg", "amg"])
