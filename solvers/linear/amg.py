@@ -13,6 +13,7 @@ import pyamg
 from solvers.linear.cg import flexible_cg
 from solvers.linear.stencil import StencilOperator
 from solvers.linear.system import Attempt, Batch, System, entries
+from solvers.result import Status
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,15 @@ class AMG:
     def _solver(self, operator: Any) -> Callable[[System], Attempt]:
         """Build the hierarchy once for any number of systems with this matrix."""
         A = entries(operator, self.name)
+        if A.dtype.kind == "c":
+            raise TypeError("method 'amg' needs a real matrix, but A is complex: take 'lu'")
         build = pyamg.ruge_stuben_solver if self.kind == "ruge_stuben" else pyamg.smoothed_aggregation_solver
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")  # sparse-format conversions of its own set-up
-            hierarchy = build(A)
+            try:
+                hierarchy = build(A)
+            except (ValueError, np.linalg.LinAlgError):  # overflow on the coarse levels of an extreme matrix
+                return lambda system: Attempt(system.x0, status=Status.BREAKDOWN)
         cycle = hierarchy.aspreconditioner(cycle="V")
         singular = isinstance(operator, StencilOperator) and operator.is_singular
 
@@ -56,6 +62,9 @@ class AMG:
             return z - z.mean() if singular else z
 
         def solve(system: System) -> Attempt:
-            return replace(flexible_cg(system, precondition, limit=500), info={"levels": len(hierarchy.levels)})
+            try:
+                return replace(flexible_cg(system, precondition, limit=500), info={"levels": len(hierarchy.levels)})
+            except (ValueError, np.linalg.LinAlgError):  # the coarsest matrix is inverted in the first cycle
+                return Attempt(system.x0, status=Status.BREAKDOWN)
 
         return solve

@@ -132,16 +132,17 @@ def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: 
     chosen = _checked(method, rtol, atol, batch.maxiter)
     name = "auto" if chosen is None else chosen.name
     norms = row_norms(batch.B)
+    guesses_finite = True if batch.X0 is None else np.isfinite(batch.X0).all(axis=1)
     batch, norms, scales = _scaled(batch, norms)
-    batch = replace(batch, tolerances=np.maximum(rtol * norms, atol / scales))
-    finite = _finite_rows(batch, norms)
+    finite = np.isfinite(norms) & guesses_finite & _entries_finite(batch.A)
+    with np.errstate(over="ignore"):  # a tolerance beyond all numbers is met by any
+        batch = replace(batch, tolerances=np.maximum(rtol * norms, atol / scales))
     solutions = {int(row): _refused(batch, int(row), name) for row in np.flatnonzero(~finite)}
     failed: dict[int, list[Solution]] = {int(row): [] for row in np.flatnonzero(finite)}
-    chain = [chosen] if chosen else choose(batch.system(0)) if failed else []
-    for candidate in chain:
+    for candidate in _chain(chosen, batch) if failed else ():
         rows = list(failed)
         before = [tuple(f"{one.method}: {one.status.name}" for one in failed[row]) for row in rows]
-        for row, solution in zip(rows, _judge(batch.take(rows), candidate, norms[rows], before), strict=True):
+        for row, solution in zip(rows, _judge(batch.take(rows), candidate, norms[rows], scales[rows], before), strict=True):
             if solution.status is Status.SUCCESS:
                 solutions[row] = solution
                 del failed[row]
@@ -151,6 +152,10 @@ def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: 
             break
     solutions |= {row: min(attempts, key=_ranking) for row, attempts in failed.items()}
     return [_finished(solutions[row], scale, shape) for row, scale in enumerate(scales.tolist())]
+
+
+def _chain(chosen: Method | None, batch: Batch) -> Sequence[Method]:
+    return choose(batch.system(0)) if chosen is None else [chosen]
 
 
 def _checked(method: str | Method, rtol: float, atol: float, maxiter: int | None) -> Method | None:
@@ -191,32 +196,34 @@ def _operator(A: Any) -> StencilOperator | sp.csr_matrix | LinearOperator:
 
 
 def _scaled(batch: Batch, norms: NDArray[np.float64]) -> tuple[Batch, NDArray[np.float64], NDArray[np.float64]]:
-    """Divide right-hand sides whose squares would overflow or vanish by their largest entry; gives their norms and the divisors."""
+    """Divide right-hand sides whose squares would overflow or vanish by a power of two; gives the new norms and the divisors.
+
+    The guess for a zero right-hand side is its solution, zero.
+    """
     scales = np.ones(len(batch))
-    rows = np.flatnonzero(~((norms > 1e-100) & (norms < 1e100)))
-    largest = np.abs(batch.B[rows]).max(axis=1, initial=0.0)
-    usable = (largest > 0) & np.isfinite(largest)
-    rows = rows[usable]
-    scales[rows] = largest[usable]
-    if rows.size == 0:
+    odd = np.flatnonzero(~((norms > 1e-100) & (norms < 1e100)))
+    largest = np.abs(batch.B[odd].view(np.float64)).max(axis=1, initial=0.0)  # of real and imaginary parts
+    odd, largest = odd[np.isfinite(largest)], largest[np.isfinite(largest)]
+    if odd.size == 0:
         return batch, norms, scales
-    B, callback = batch.B.copy(), batch.callback
-    B[rows] /= scales[rows, None]
-    norms = norms.copy()
-    norms[rows] = row_norms(B[rows])
-    X0 = None if batch.X0 is None else batch.X0 / scales[:, None]
+    scales[odd] = 2.0 ** np.floor(np.log2(np.where(largest > 0, largest, 1.0)))
+    B, X0, callback, norms = batch.B.copy(), batch.X0, batch.callback, norms.copy()
+    B[odd] /= scales[odd, None]
+    norms[odd] = row_norms(B[odd])
+    if X0 is not None:
+        with np.errstate(all="ignore"):
+            X0 = X0 / scales[:, None]
+        X0[(norms == 0) | ~np.isfinite(X0).all(axis=1)] = 0.0  # and where the guess overflows
     if callback is not None:
-        (scale,) = scales  # there are callbacks for single systems only
+        (scale,) = scales.tolist()  # there are callbacks for single systems only
         batch = replace(batch, callback=lambda x, norm: callback(x * scale, norm * scale))
     return replace(batch, B=B, X0=X0), norms, scales
 
 
-def _finite_rows(batch: Batch, norms: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Rows whose matrix, right-hand side and initial guess hold neither NaN nor infinity."""
-    A = batch.A
-    entries = A.diagonal if isinstance(A, StencilOperator) else A.data if sp.issparse(A) else np.zeros(0)
-    finite = np.isfinite(norms) & bool(np.isfinite(entries).all())
-    return finite if batch.X0 is None else finite & np.isfinite(batch.X0).all(axis=1)
+def _entries_finite(A: StencilOperator | sp.csr_matrix | LinearOperator) -> bool:
+    if isinstance(A, StencilOperator):
+        return bool(np.isfinite(A.diagonal).all())
+    return bool(np.isfinite(A.data).all()) if sp.issparse(A) else True
 
 
 def _refused(batch: Batch, row: int, name: str) -> Solution:
@@ -228,7 +235,8 @@ def _finished(solution: Solution, scale: float, shape: tuple[int, ...]) -> Solut
     """In the caller's units and shape."""
     x, norms, info = solution.x.reshape(shape), solution.residual_norms, solution.info
     if scale != 1.0:
-        x, norms = x * scale, norms * scale
+        with np.errstate(all="ignore"):  # the norms of a failure may be too large for a number
+            x, norms = x * scale, norms * scale
         info = {name: value * scale if name == "imbalance" else value for name, value in info.items()}
     return Solution(x, solution.status, solution.iterations, norms, solution.method, info)
 
@@ -238,10 +246,18 @@ def _ranking(solution: Solution) -> float:
     return solution.relative_residual if np.isfinite(solution.relative_residual) else np.inf
 
 
-def _judge(batch: Batch, method: Method, norms: NDArray[np.float64], failed_before: Sequence[tuple[str, ...]]) -> list[Solution]:
+def _judge(
+    batch: Batch,
+    method: Method,
+    norms: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    failed_before: Sequence[tuple[str, ...]],
+) -> list[Solution]:
     """Let `method` attempt every row, and state what the recomputed residuals say."""
     with np.errstate(all="ignore"):  # overflow in a hopeless attempt is judged by the residual
         attempts = _attempts(batch, method)
+        for row in np.flatnonzero(scales != 1.0):  # what overflows or vanishes in the caller's units is judged as such
+            attempts[row] = replace(attempts[row], x=attempts[row].x * scales[row] / scales[row])
         true = batch.residual_norms([attempt.x for attempt in attempts]).tolist()
         first = (norms if batch.X0 is None else batch.residual_norms(batch.X0)).tolist()
     solutions = []
