@@ -57,7 +57,7 @@ class Factorization:
         return X - X.mean(axis=1, keepdims=True) if self.pinned else X
 
 
-def factorize(A: Any) -> Factorization:
+def factorize(A: Any, like: Factorization | None = None) -> Factorization:
     """Factorise a `StencilOperator` or a square SciPy sparse matrix with SuperLU.
 
     A symmetric matrix with a positive diagonal is first tried with pivots from the diagonal, in the minimum degree order of
@@ -67,9 +67,15 @@ def factorize(A: Any) -> Factorization:
     Of a stencil whose null space holds the constants one unknown is pinned to zero; the system is then solvable for every
     compatible right-hand side.
 
+    Parameters
+    ----------
+    like : an earlier factorisation of a matrix with the same pattern, whose order of unknowns is taken over. That saves the search for
+        an order, 5 to 25 % of the time; SuperLU in SciPy has no separate symbolic phase that could be saved, too.
+
     Raises
     ------
     numpy.linalg.LinAlgError : A is exactly singular.
+    ValueError : `like` is of another size.
     TypeError : A knows only its action.
     """
     matrix = sp.csc_matrix(entries(A, "lu"))
@@ -79,31 +85,43 @@ def factorize(A: Any) -> Factorization:
     if matrix.shape[0] == 0:
         none = np.zeros(0, np.int32)
         return Factorization(matrix, matrix, none, none, True, pinned)
+    if like is not None and len(like.column_rank) != matrix.shape[0]:
+        raise ValueError(f"like is a factorisation of {like.n} unknowns, but A has {matrix.shape[0] + pinned}: it needs the same pattern")
     symmetric = isinstance(A, StencilOperator) or _is_symmetric(matrix)
     if symmetric and (matrix.diagonal() > 0).all():
-        lu = _superlu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0)
-        if lu is not None and np.array_equal(lu.perm_r, lu.perm_c) and (lu.U.diagonal() > 0).all():
-            return _value(lu, True, pinned)
-    lu = _superlu(matrix)
-    if lu is None:
+        rank = like.column_rank if like is not None and like.definite else None
+        factor = _factors(matrix, rank, pinned, definite=True)
+        if factor is not None and np.array_equal(factor.row_rank, factor.column_rank) and (factor.U.diagonal() > 0).all():
+            return factor
+    rank = like.column_rank if like is not None and not like.definite else None
+    factor = _factors(matrix, rank, pinned, definite=False)
+    if factor is None:
         raise np.linalg.LinAlgError("the matrix is exactly singular")
-    return _value(lu, False, pinned)
+    return factor
 
 
-def _superlu(matrix: sp.csc_matrix, **options: Any) -> Any:
+def _factors(matrix: sp.csc_matrix, rank: NDArray[np.int32] | None, pinned: bool, *, definite: bool) -> Factorization | None:
+    """Factors with pivots from the diagonal or partial pivoting, unknown i being number ``rank[i]`` where that is given."""
+    options: dict[str, Any] = {"options": {"SymmetricMode": True}, "diag_pivot_thresh": 0.0} if definite else {}
+    if rank is None:
+        options["permc_spec"] = "MMD_AT_PLUS_A" if definite else "COLAMD"
+    else:
+        options["permc_spec"] = "NATURAL"
+        order = np.argsort(rank)
+        matrix = matrix[order][:, order] if definite else matrix[:, order]
     try:
-        return spla.splu(matrix, **options)
+        lu = spla.splu(sp.csc_matrix(matrix), **options)
     except RuntimeError:  # SuperLU: "Factor is exactly singular"
         return None
-
-
-def _value(lu: Any, definite: bool, pinned: bool) -> Factorization:
+    row_rank, column_rank = lu.perm_r, lu.perm_c
+    if rank is not None:
+        row_rank, column_rank = row_rank[rank] if definite else row_rank, column_rank[rank]
     L, U = lu.L, lu.U
-    number = np.arange(L.shape[0])
+    number = np.arange(len(row_rank))
     if not (np.array_equal(L.indices[L.indptr[:-1]], number) and np.array_equal(U.indices[U.indptr[1:] - 1], number)):
         L.sort_indices()  # SuperLU happens to put the diagonals where they are wanted, but promises nothing
         U.sort_indices()
-    return Factorization(L, U, lu.perm_r, lu.perm_c, definite, pinned)
+    return Factorization(L, U, row_rank, column_rank, definite, pinned)
 
 
 def _is_symmetric(matrix: sp.csc_matrix) -> bool:

@@ -202,6 +202,29 @@ class TestFactorization:
         factor, pivoted = factorize(A), spla.splu(A.to_csr().tocsc())
         assert factor.L.nnz + factor.U.nnz < 0.65 * (pivoted.L.nnz + pivoted.U.nnz)
 
+    @pytest.mark.parametrize("kind", ["definite", "singular", "nonsymmetric", "3-D"])
+    def test_the_order_of_an_earlier_factorisation_is_taken_over(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another matrix with the same pattern: the same answers and fill, and no search for an order."""
+        make: dict[str, Any] = {
+            "definite": lambda: varying((20, 17), (DD, PP)),
+            "singular": lambda: varying((20, 17), (NN, PP)),
+            "nonsymmetric": lambda: sp.csr_matrix(convection(18).multiply(1 + 0.1 * RNG.random((324, 324)))),
+            "3-D": lambda: varying((7, 8, 9), (DD, NN, PP)),
+        }
+        first, second = make[kind](), make[kind]()
+        B = rows(second, 3)
+        earlier, fresh = factorize(first), factorize(second)
+        orders: list[str] = []
+        real = spla.splu
+        monkeypatch.setattr(spla, "splu", lambda A, **options: (orders.append(options["permc_spec"]), real(A, **options))[1])
+        factor = factorize(second, earlier)
+        assert orders == ["NATURAL"]
+        assert factor.definite == fresh.definite == (kind != "nonsymmetric")
+        assert factor.L.nnz + factor.U.nnz <= 1.1 * (fresh.L.nnz + fresh.U.nnz)
+        np.testing.assert_allclose(factor.solve(B), fresh.solve(B), rtol=1e-8, atol=1e-10 * abs(fresh.solve(B)).max())
+        with pytest.raises(ValueError, match=rf"like is a factorisation of {earlier.n} unknowns, but A has 81"):
+            factorize(varying((9, 9), (DD, NN)), earlier)
+
     def test_it_survives_pickling_and_keeps_its_bits(self) -> None:
         A = varying((9, 9), (DD, NN))
         factor = factorize(A)
