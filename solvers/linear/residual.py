@@ -21,21 +21,9 @@ _BLOCK_CELLS = 1 << 16  # half a megabyte of unknowns at once, which stays in th
 
 
 def row_norms(B: Vector) -> NDArray[np.float64]:
-    """Euclidean norms of the rows of B, shape (m, n) real or complex; also where their squares overflow or vanish."""
+    """Euclidean norms of the rows of B, shape (m, n) real or complex; squares may overflow to infinity or vanish."""
     B = np.ascontiguousarray(B)
-    norms = np.sqrt(_squared_norms(B.view(np.float64) if B.dtype.kind == "c" else B))
-    odd = np.flatnonzero(_out_of_range(norms))
-    if odd.size:
-        largest = np.abs(B[odd]).max(axis=1, initial=0.0)
-        usable = (largest > 0) & np.isfinite(largest)
-        rows, scale = odd[usable], largest[usable]
-        norms[rows] = scale * np.sqrt(np.sum(np.abs(B[rows] / scale[:, None]) ** 2, axis=1))
-    return norms
-
-
-def _out_of_range(norms: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Norms of whose squares something may have been lost; zero, NaN and infinity among them."""
-    return ~((norms > 1e-120) & (norms < 1e120))
+    return np.sqrt(_squared_norms(B.view(np.float64) if B.dtype.kind == "c" else B))
 
 
 def residuals(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> Vector:
@@ -58,11 +46,7 @@ def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[n
     for first in range(0, m, block):
         rows = slice(first, first + block)
         gathered = np.stack(list(X[rows]), out=buffer[: len(B[rows])])
-        found = np.sqrt(_stencil(A, gathered, B[rows], nowhere))
-        odd = _out_of_range(found)
-        if odd.any():
-            found[odd] = row_norms(residuals(A, gathered[odd], B[rows][odd]))
-        norms.append(found)
+        norms.append(np.sqrt(_stencil(A, gathered, B[rows], nowhere)))
     return np.concatenate(norms)
 
 

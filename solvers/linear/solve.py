@@ -206,7 +206,7 @@ def _scaled(batch: Batch, norms: NDArray[np.float64]) -> tuple[Batch, NDArray[np
     odd, largest = odd[np.isfinite(largest)], largest[np.isfinite(largest)]
     if odd.size == 0:
         return batch, norms, scales
-    scales[odd] = 2.0 ** np.floor(np.log2(np.where(largest > 0, largest, 1.0)))
+    scales[odd] = 2.0 ** np.floor(np.log2(np.where(largest > 0, np.maximum(largest, 1e-300), 1.0)))  # its inverse must be a number
     B, X0, callback, norms = batch.B.copy(), batch.X0, batch.callback, norms.copy()
     B[odd] /= scales[odd, None]
     norms[odd] = row_norms(B[odd])

@@ -191,6 +191,26 @@ class TestFactorization:
         found = [solution.x for solution in linear_solve_many(indefinite, B, "lu", rtol=1e-11)]
         np.testing.assert_allclose(found, np.linalg.solve(indefinite.toarray(), B.T).T, rtol=1e-7, atol=1e-9)
 
+    def test_definiteness_of_small_integer_matrices(self) -> None:
+        """Pivots that vanish exactly are common here, and rows are then exchanged."""
+        found = []
+        for _ in range(400):
+            half = RNG.integers(-1, 2, (4, 4))
+            A = half + half.T + np.diag(RNG.integers(0, 4, 4))
+            smallest = np.linalg.eigvalsh(A)[0]
+            if A.diagonal().min() > 0 and (abs(np.linalg.det(A)) > 0.5):
+                found.append(factorize(sp.csr_matrix(A.astype(float))).definite)
+                assert found[-1] == (smallest > 0), A
+        assert 20 < sum(found) < len(found) - 20
+
+    def test_one_refinement_mends_factors_of_a_matrix_nearby(self) -> None:
+        A = varying((15, 15), (DD, NN)).to_csr()
+        nearby = sp.csr_matrix(A.multiply(1 + 1e-6 * RNG.standard_normal(A.shape)))
+        B = rows(A, 20)
+        for solution in linear_solve_many(A, B, LU(factorize(nearby)), rtol=1e-8):
+            assert solution.status is Status.SUCCESS
+            assert solution.relative_residual > 1e-14  # the second correction is one of factors that are a little wrong, too
+
     def test_a_symmetric_matrix_that_needs_pivoting(self) -> None:
         """Positive diagonal, yet the second pivot from the diagonal would be -1e20."""
         A = sp.csr_matrix(np.array([[1e-20, 1.0, 0.0], [1.0, 1e-20, 1.0], [0.0, 1.0, 1.0]]))
