@@ -88,21 +88,37 @@ def fast_solve(constant: ConstantCoefficients, b: Array) -> Array:
 
 def _solve_block(constant: ConstantCoefficients, b: Array) -> Array:
     """Solutions for b of shape (m, *grid), in new memory."""
-    real, fourier = _transforms(constant.sides)
-    grid = b.shape[1:]
+    spectrum = to_modes(b, constant.sides)
+    spectrum *= _reciprocals(constant, b.shape[1:])
+    return from_modes(spectrum, constant.sides, b.shape[1:], overwrite=True)
+
+
+def to_modes(b: Array, sides: Sides) -> NDArray[Any]:
+    """Coefficients of b, shape (..., *grid), in the eigenvectors: real, complex with a halved last periodic axis where there is one."""
+    real, fourier = _transforms(sides)
     spectrum = b
     for kind, number, axes in real:
-        forward = getattr(sfft, kind)
-        spectrum = forward(spectrum, type=number, axes=axes, overwrite_x=spectrum is not b)
+        spectrum = getattr(sfft, kind)(spectrum, type=number, axes=axes, norm="ortho", overwrite_x=spectrum is not b)
+    return np.asarray(sfft.rfftn(spectrum, axes=fourier) if fourier else spectrum)
+
+
+def from_modes(spectrum: NDArray[Any], sides: Sides, shape: tuple[int, ...], *, overwrite: bool = False) -> Array:
+    """Inverse of `to_modes` on a grid of `shape`; `overwrite` allows it to destroy `spectrum`."""
+    real, fourier = _transforms(sides)
+    x = spectrum
     if fourier:
-        spectrum = sfft.rfftn(spectrum, axes=fourier)
-    spectrum *= _reciprocals(constant, grid)
-    if fourier:
-        spectrum = sfft.irfftn(spectrum, s=[grid[axis] for axis in fourier], axes=fourier, overwrite_x=True)
+        x = sfft.irfftn(x, s=[shape[axis] for axis in fourier], axes=fourier, overwrite_x=overwrite)
     for kind, number, axes in real:
-        backward = getattr(sfft, "i" + kind)
-        spectrum = backward(spectrum, type=number, axes=axes, overwrite_x=True)
-    return np.asarray(spectrum)
+        x = getattr(sfft, "i" + kind)(x, type=number, axes=axes, norm="ortho", overwrite_x=overwrite or x is not spectrum)
+    return np.asarray(x)
+
+
+def eigenvalues(constant: ConstantCoefficients, shape: tuple[int, ...]) -> Array:
+    """Eigenvalues that belong to the coefficients of `to_modes`, in their shape."""
+    values = _eigenvalues(constant, shape)
+    fourier = _transforms(constant.sides)[1]
+    # rfftn keeps the non-negative frequencies of its last axis
+    return np.take(values, range(shape[fourier[-1]] // 2 + 1), axis=fourier[-1]) if fourier else values
 
 
 @lru_cache(maxsize=64)
@@ -119,11 +135,8 @@ def _transforms(sides: Sides) -> tuple[list[tuple[str, int, list[int]]], list[in
 
 @lru_cache(maxsize=4)
 def _reciprocals(constant: ConstantCoefficients, grid: tuple[int, ...]) -> Array:
-    """One over the eigenvalues, in the layout of the spectrum; 0 for the constant mode of a singular operator."""
-    values = _eigenvalues(constant, grid)
-    fourier = _transforms(constant.sides)[1]
-    if fourier:  # rfftn keeps the non-negative frequencies of its last axis
-        values = np.take(values, range(grid[fourier[-1]] // 2 + 1), axis=fourier[-1])
+    """One over `eigenvalues`; 0 for the constant mode of a singular operator."""
+    values = eigenvalues(constant, grid)
     return np.divide(1.0, values, out=np.zeros_like(values), where=values != 0)
 
 

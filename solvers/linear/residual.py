@@ -21,9 +21,22 @@ _BLOCK_CELLS = 1 << 16  # half a megabyte of unknowns at once, which stays in th
 
 
 def row_norms(B: Vector) -> NDArray[np.float64]:
-    """Euclidean norms of the rows of B, shape (m, n) real or complex; squares may overflow to infinity or vanish."""
+    """Euclidean norms of the rows of B, shape (m, n) real or complex; also where their squares overflow or vanish."""
     B = np.ascontiguousarray(B)
-    return np.sqrt(_squared_norms(B.view(np.float64) if B.dtype.kind == "c" else B))
+    B = B.view(np.float64) if B.dtype.kind == "c" else B
+    norms = np.sqrt(_squared_norms(B))
+    odd = np.flatnonzero(_doubtful(norms))
+    if odd.size:
+        largest = np.abs(B[odd]).max(axis=1, initial=0.0)
+        odd, largest = odd[np.isfinite(largest)], largest[np.isfinite(largest)]
+        scale = np.maximum(largest, np.finfo(np.float64).tiny)
+        norms[odd] = scale * np.sqrt(_squared_norms(B[odd] / scale[:, None]))
+    return norms
+
+
+def _doubtful(norms: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Norms of whose squares something may have been lost; zero, NaN and infinity among them."""
+    return ~((norms > 1e-120) & (norms < 1e120))
 
 
 def residuals(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> Vector:
@@ -46,7 +59,11 @@ def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[n
     for first in range(0, m, block):
         rows = slice(first, first + block)
         gathered = np.stack(list(X[rows]), out=buffer[: len(B[rows])])
-        norms.append(np.sqrt(_stencil(A, gathered, B[rows], nowhere)))
+        found = np.sqrt(_stencil(A, gathered, B[rows], nowhere))
+        doubtful = _doubtful(found)
+        if doubtful.any():
+            found[doubtful] = row_norms(residuals(A, gathered[doubtful], B[rows][doubtful]))
+        norms.append(found)
     return np.concatenate(norms)
 
 

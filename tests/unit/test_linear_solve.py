@@ -169,6 +169,17 @@ class TestHonesty:
         assert 0 < solution.relative_residual <= 1e-8
         assert all(norm < 100 * magnitude for norm in seen)
 
+    @pytest.mark.parametrize("stencil", [True, False])
+    def test_residuals_whose_squares_overflow_in_units_of_the_right_hand_side(self, stencil):
+        """The guess satisfies atol, though its residual is 10^250 times the right-hand side."""
+        A = jump_operator((8, 8), (DD, DD))
+        guess = np.full((8, 8), 1.0 / np.linalg.norm(A @ np.ones((8, 8))))
+        operator, b = (A, np.full((8, 8), 1e-250)) if stencil else (A.to_csr(), np.full(64, 1e-250))
+        solution = linear_solve(operator, b, "cg", x0=guess, atol=2.0, maxiter=0)
+        assert (solution.status, solution.iterations) == (Status.SUCCESS, 0)
+        assert solution.residual_norms[-1] == pytest.approx(1.0)
+        assert solution.relative_residual == pytest.approx(1 / 8e-250)
+
     def test_a_domain_cut_off_from_every_wall(self):
         A = jump_operator((12, 12), (DD, DD))
         faces = [face.copy() for face in A.faces]
