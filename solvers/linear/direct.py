@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numba import njit
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import structural_rank
 
 from solvers.linear.residual import residuals, row_norms
 from solvers.linear.stencil import StencilOperator
@@ -78,7 +79,8 @@ def factorize(A: Any, like: Factorization | None = None) -> Factorization:
     ValueError : `like` is of another size.
     TypeError : A knows only its action.
     """
-    matrix = sp.csc_matrix(entries(A, "lu"))
+    matrix = sp.csc_matrix(entries(A, "lu"), copy=True)
+    matrix.eliminate_zeros()
     pinned = isinstance(A, StencilOperator) and A.is_singular
     if pinned:
         matrix = matrix[1:, 1:]
@@ -87,8 +89,12 @@ def factorize(A: Any, like: Factorization | None = None) -> Factorization:
         return Factorization(matrix, matrix, none, none, True, pinned)
     if like is not None and len(like.column_rank) != matrix.shape[0]:
         raise ValueError(f"like is a factorisation of {like.n} unknowns, but A has {matrix.shape[0] + pinned}: it needs the same pattern")
+    diagonal = matrix.diagonal()
+    # SuperLU writes beyond its memory where no permutation has a diagonal without zeros, an empty column for instance.
+    if not diagonal.all() and structural_rank(matrix) < len(diagonal):
+        raise np.linalg.LinAlgError("the matrix is exactly singular, by the places of its entries alone")
     symmetric = isinstance(A, StencilOperator) or _is_symmetric(matrix)
-    if symmetric and (matrix.diagonal() > 0).all():
+    if symmetric and (diagonal > 0).all():
         rank = like.column_rank if like is not None and like.definite else None
         factor = _factors(matrix, rank, pinned, definite=True)
         if factor is not None and np.array_equal(factor.row_rank, factor.column_rank) and (factor.U.diagonal() > 0).all():
