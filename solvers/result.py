@@ -59,11 +59,22 @@ class Solution:
         """True residual over the norm of the right-hand side; 0 where both vanish."""
         return float(self.info["relative_residual"])
 
+    @property
+    def diagnosis(self) -> str:
+        """The sentence of the status; of a right-hand side outside the range of a singular matrix, by how much it is."""
+        if "imbalance" not in self.info:
+            return self.status.value
+        mean = self.info["imbalance"] / self.x.size**0.5
+        return (
+            f"constants are in the null space of the matrix, but the mean of the right-hand side is {mean:.3g} in magnitude instead of 0 "
+            f"({self.info['relative_imbalance']:.3g} of its norm): no solution exists, balance it or subtract the mean"
+        )
+
     def raise_for_status(self) -> Solution:
         """Return self after a success; raise `SolverError` with the diagnosis otherwise."""
         if self.status is not Status.SUCCESS:
             raise SolverError(
                 f"{self.method}: {self.status.name} after {self.iterations} iterations at relative residual "
-                f"{self.relative_residual:.3e}: {self.status.value}"
+                f"{self.relative_residual:.3e}: {self.diagnosis}"
             )
         return self

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from sciml.checks import CheckReport, environment
+from sciml.data.durable import write_text_durably
 from sciml.report.markup import Markup, badge, check_table, element, facts, page, section, table
 from sciml.report.notation import duration
 from sciml.report.sections import environment_facts
@@ -14,7 +16,15 @@ from sciml.report.terminal import verdict
 from sciml.report.twin import write_page
 from validation.discovery import Entry
 
+log = logging.getLogger(__name__)
 Results = Sequence[tuple[Entry, CheckReport]]
+
+
+def save(report: CheckReport, out: Path) -> None:
+    """Write one report as JSON, its folder with it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text_durably(out, report.to_json() + "\n")
+    log.info("written to %s", out)
 
 
 def write_report(results: Results, out: Path) -> Path:

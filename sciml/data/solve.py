@@ -7,45 +7,75 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Certificate, Sample
-from sciml.discretize import discrete_residual, discretize
+from sciml.discretize import LinearSystem, discretize
 from sciml.problems import seed_words
-from solvers import SolverError, linear_solve
+from solvers import Solution, SolverError, Status, linear_solve_many
 
 Solved = tuple[dict[str, np.ndarray], Certificate]
 
 
 def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
-    """Draw, solve and certify samples; raises SolverError naming the first that could not be solved."""
+    """Draw, solve and certify samples; raises SolverError naming the first that could not be solved.
+
+    Neighbours that share their matrix are solved together; that changes no bit of them, see `solvers.linear_solve_many`.
+    """
     with one_thread():
-        return [_solve_sample(recipe, stream, index) for index in indices if not stopping()]
+        drawn = (_draw(recipe, stream, index) for index in indices if not stopping())
+        together = groupby(drawn, key=lambda one: id(one.system.operator))  # alive in the group, so that no other takes its id
+        return [solved for _, group in together if not stopping() for solved in _solve(recipe, stream, list(group))]
 
 
-def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A sample with its parameters and its linear system, and the seconds that assembling took."""
+
+    index: int
+    words: tuple[int, ...]
+    parameters: dict[str, np.ndarray]
+    system: LinearSystem
+    seconds: float
+
+
+def _draw(recipe: Recipe, stream: int, index: int) -> _Drawn:
     problem, dtype = recipe.solved_problem, np.dtype(recipe.data.dtype)
     words = seed_words(recipe.data.seed, stream, index)
     # What is stored is what is solved: the parameters are rounded first, so that the stored ones reproduce the operator exactly.
     parameters = {name: np.asarray(value, dtype) for name, value in problem.sample(words, dtype).items()}
     began = time.perf_counter()
     system = discretize(problem, parameters)
+    return _Drawn(index, words, parameters, system, time.perf_counter() - began)
+
+
+def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]:
+    """Solve samples that share their matrix."""
+    began = time.perf_counter()
+    B = np.array([one.system.rhs for one in group])
+    system = group[0].system
     reused = system.hierarchy if recipe.solver.method == "auto" else None
     M = None if reused is None else reused.preconditioner(system.operator)
-    solution = linear_solve(system.operator, system.rhs, recipe.solver.method, M=M, rtol=recipe.solver.rtol)
-    seconds = time.perf_counter() - began
-    if solution.status.name != "SUCCESS":
-        what = f"{solution.method} ended with {solution.status.name}: {solution.status.value}"
-        raise SolverError(_complaint(recipe, stream, index, what))
-    fields = system.unpack(solution.x)
-    residual = discrete_residual(problem, parameters, fields).relative
-    stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
+    solutions = linear_solve_many(system.operator, B, recipe.solver.method, M=M, rtol=recipe.solver.rtol)
+    each = (time.perf_counter() - began) / len(group)
+    return [_certified(recipe, stream, one, solution, each) for one, solution in zip(group, solutions, strict=True)]
+
+
+def _certified(recipe: Recipe, stream: int, drawn: _Drawn, solution: Solution, seconds: float) -> Solved:
+    dtype = np.dtype(recipe.data.dtype)
+    if solution.status is not Status.SUCCESS:
+        what = f"{solution.method} ended with {solution.status.name}: {solution.diagnosis}"
+        raise SolverError(_complaint(recipe, stream, drawn.index, what))
+    stored = {name: np.asarray(value, dtype) for name, value in drawn.system.unpack(solution.x).items()}
     if not all(np.isfinite(value).all() for value in stored.values()):
-        raise SolverError(_complaint(recipe, stream, index, f"the solution does not fit into {dtype}"))
-    return recipe.kept({**parameters, **stored}), Certificate(index, words, residual, solution.iterations, solution.method, seconds)
+        raise SolverError(_complaint(recipe, stream, drawn.index, f"the solution does not fit into {dtype}"))
+    figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + seconds)
+    return recipe.kept({**drawn.parameters, **stored}), Certificate(drawn.index, drawn.words, *figures)
 
 
 def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:

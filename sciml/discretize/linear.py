@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sciml.errors import DatasetError
+from sciml.grid import Grid
 from sciml.problems.base import BoxProblem
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.problem import Parameters, Problem
 from solvers.linear.amg import Hierarchy
 from solvers.linear.fast_poisson import fast_solve
-from solvers.linear.stencil import ConstantCoefficients, StencilOperator, diffusion_operator
+from solvers.linear.stencil import ConstantCoefficients, Sides, StencilOperator, diffusion_operator
 
 Array = NDArray[Any]
 _UNIT_ROUNDOFF_32 = 2.0**-24
@@ -61,13 +62,7 @@ def elliptic_system(problem: Elliptic, parameters: Parameters) -> LinearSystem:
     """Finite volumes for ``-div(a grad u) + c u = f``, see `solvers.linear.diffusion_operator`."""
     problem.check(parameters)
     grid = problem.grid
-    operator = diffusion_operator(
-        problem.coefficient(parameters),
-        shape=grid.shape,
-        spacing=grid.spacing,
-        sides=problem.boundary_kinds,
-        reaction=problem.reaction(parameters),
-    )
+    operator = _operator(problem, problem.coefficient(parameters), problem.reaction(parameters))
     rhs = np.array(np.broadcast_to(problem.right_hand_side(parameters), grid.shape))
     for axis, name in enumerate(grid.axes):
         for end, kind in zip(("low", "high"), problem.boundary_kinds[axis], strict=True):
@@ -77,6 +72,19 @@ def elliptic_system(problem: Elliptic, parameters: Parameters) -> LinearSystem:
     if operator.is_singular:
         _balance(problem, rhs)
     return LinearSystem(operator, rhs, lambda x: {problem.unknown: x}, lambda fields: fields[problem.unknown])
+
+
+def _operator(problem: Elliptic, coefficient: Array, reaction: Array) -> StencilOperator:
+    if coefficient.ndim == 0 and reaction.ndim == 0:
+        return _constant_operator(problem.grid, problem.boundary_kinds, float(coefficient), float(reaction))
+    grid = problem.grid
+    return diffusion_operator(coefficient, shape=grid.shape, spacing=grid.spacing, sides=problem.boundary_kinds, reaction=reaction)
+
+
+@lru_cache(maxsize=4)
+def _constant_operator(grid: Grid, sides: Sides, coefficient: float, reaction: float) -> StencilOperator:
+    """The same object for the same numbers, by which samples that can be solved together are known; nothing may write into it."""
+    return diffusion_operator(coefficient, shape=grid.shape, spacing=grid.spacing, sides=sides, reaction=reaction)
 
 
 def _add_side(rhs: Array, operator: StencilOperator, axis: int, end: str, kind: str, data: Array, h: float) -> None:

@@ -1,6 +1,7 @@
-"""Linear systems: one entry point, `linear_solve`, and the methods behind it."""
+"""Linear systems: `linear_solve` for one right-hand side, `linear_solve_many` for many, and the methods behind them."""
 
-from solvers.linear.solve import linear_solve
+from solvers.linear.direct import Factorization, factorize
+from solvers.linear.solve import linear_solve, linear_solve_many
 from solvers.linear.stencil import StencilOperator, diffusion_operator
 
-__all__ = ["StencilOperator", "diffusion_operator", "linear_solve"]
+__all__ = ["Factorization", "StencilOperator", "diffusion_operator", "factorize", "linear_solve", "linear_solve_many"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pyamg
@@ -14,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.cg import flexible_cg
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Attempt, System
+from solvers.linear.system import Attempt, Batch, System, entries, looks_symmetric
 from solvers.result import Status
 
 
@@ -38,22 +39,40 @@ class AMG:
         return "amg"
 
     def attempt(self, system: System) -> Attempt:
-        A = system.csr(self.name)
-        if not system.looks_symmetric or (isinstance(system.A, StencilOperator) and not system.A.is_definite):
-            return Attempt(system.x0, status=Status.INDEFINITE)
+        return self._solver(system.A)(system)
+
+    def attempt_many(self, batch: Batch) -> list[Attempt]:
+        solve = self._solver(batch.A)
+        return [solve(batch.system(row)) for row in range(len(batch))]
+
+    def _solver(self, operator: Any) -> Callable[[System], Attempt]:
+        """Build the hierarchy once for any number of systems with this matrix."""
+        A = entries(operator, self.name)
+        if A.dtype.kind == "c":
+            raise TypeError("method 'amg' needs a real matrix, but A is complex: take 'lu'")
+        if not looks_symmetric(operator) or (isinstance(operator, StencilOperator) and not operator.is_definite):
+            return lambda system: Attempt(system.x0, status=Status.INDEFINITE)
         build = pyamg.ruge_stuben_solver if self.kind == "ruge_stuben" else pyamg.smoothed_aggregation_solver
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")  # sparse-format conversions of its own set-up
-            hierarchy = build(A)
+            try:
+                hierarchy = build(A)
+            except (ValueError, np.linalg.LinAlgError):  # overflow on the coarse levels of an extreme matrix
+                return lambda system: Attempt(system.x0, status=Status.BREAKDOWN)
         cycle = hierarchy.aspreconditioner(cycle="V")
-        singular = isinstance(system.A, StencilOperator) and system.A.is_singular
+        singular = isinstance(operator, StencilOperator) and operator.is_singular
 
         def precondition(r: np.ndarray) -> np.ndarray:
             z = cycle.matvec(r)
             return z - z.mean() if singular else z
 
-        attempt = flexible_cg(system, precondition, limit=500)
-        return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
+        def solve(system: System) -> Attempt:
+            try:
+                return replace(flexible_cg(system, precondition, limit=500), info={"levels": len(hierarchy.levels)})
+            except (ValueError, np.linalg.LinAlgError):  # the coarsest matrix is inverted in the first cycle
+                return Attempt(system.x0, status=Status.BREAKDOWN)
+
+        return solve
 
 
 _SMOOTHER = ("gauss_seidel", {"sweep": "symmetric"})

@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from solvers.linear.multigrid import Memory, MultigridHierarchy
 from solvers.linear.multigrid_kernels import conjugate_gradients
 from solvers.linear.stencil import StencilOperator, lift
-from solvers.linear.system import Attempt, System, Vector
+from solvers.linear.system import Attempt, Batch, System, Vector, looks_symmetric
 from solvers.result import Status
 
 #: Iterates x and r in place, appends residual norms, at most as many as the last argument says; INDEFINITE or None.
@@ -43,7 +44,7 @@ class CG:
         return "cg"
 
     def attempt(self, system: System) -> Attempt:
-        if not system.looks_symmetric:
+        if not looks_symmetric(system.A):
             return Attempt(system.x0, status=Status.INDEFINITE)
         M = system.M
         limit = 10 * system.n if self.limit is None else self.limit
@@ -59,15 +60,23 @@ class MultigridCG:
         return "multigrid_cg"
 
     def attempt(self, system: System) -> Attempt:
-        if not isinstance(system.A, StencilOperator):
-            raise TypeError(f"method 'multigrid_cg' needs a StencilOperator, but A is a {type(system.A).__name__}: take 'amg' or 'lu'")
-        if not system.A.is_definite:  # smoothing and coarse grids amplify what has a negative eigenvalue
-            return Attempt(system.x0, status=Status.INDEFINITE)
+        return self._solver(system.A)(system)
+
+    def attempt_many(self, batch: Batch) -> list[Attempt]:
+        solve = self._solver(batch.A)
+        return [solve(batch.system(row)) for row in range(len(batch))]
+
+    def _solver(self, A: Any) -> Callable[[System], Attempt]:
+        """Build the hierarchy once for any number of systems with this operator."""
+        if not isinstance(A, StencilOperator):
+            raise TypeError(f"method 'multigrid_cg' needs a StencilOperator, but A is a {type(A).__name__}: take 'amg' or 'lu'")
+        if not A.is_definite:  # smoothing and coarse grids amplify what has a negative eigenvalue
+            return lambda system: Attempt(system.x0, status=Status.INDEFINITE)
         try:
-            hierarchy = MultigridHierarchy(system.A, _scratch.memory)
+            hierarchy = MultigridHierarchy(A, _scratch.memory)
         except np.linalg.LinAlgError:  # a part of the domain is cut off from every wall: the coarsest matrix is singular
-            return Attempt(system.x0, status=Status.BREAKDOWN)
-        return multigrid_cg(system, hierarchy)
+            return lambda system: Attempt(system.x0, status=Status.BREAKDOWN)
+        return lambda system: multigrid_cg(system, hierarchy)
 
 
 def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:

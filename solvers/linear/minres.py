@@ -10,7 +10,7 @@ import numpy as np
 
 from solvers.linear.multigrid import MultigridHierarchy
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Attempt, System, Vector
+from solvers.linear.system import Attempt, System, Vector, looks_symmetric
 from solvers.result import Status
 
 _LIMIT = 1000  # with multigrid; a system that needs more belongs to a direct solve
@@ -32,7 +32,7 @@ class MINRES:
         return "minres"
 
     def attempt(self, system: System) -> Attempt:
-        if not system.looks_symmetric:
+        if not looks_symmetric(system.A):
             return Attempt(system.x0, status=Status.INDEFINITE)
         if system.M is not None:
             return minres(system, system.M.matvec, limit=10 * system.n)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from solvers.linear.amg import AMG
@@ -15,9 +17,11 @@ from solvers.linear.auto import choose
 from solvers.linear.cg import CG, MultigridCG
 from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
+from solvers.linear.judge import judge
 from solvers.linear.minres import MINRES
+from solvers.linear.residual import row_norms
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Attempt, Callback, Method, System
+from solvers.linear.system import Batch, Callback, Method
 from solvers.result import Solution, Status
 
 METHODS: dict[str, type] = {
@@ -76,40 +80,121 @@ def linear_solve(
     >>> abs(centre - 0.0736713) < 1e-4  # the torsion function of the unit square at its centre
     True
     """
+    rhs = np.asarray(b)
+    guess = None if x0 is None else np.asarray(x0)
+    if guess is not None and guess.size != rhs.size:
+        raise ValueError(f"x0 has {guess.size} entries and b has {rhs.size}; they must match")
+    rows = rhs.reshape(1, -1)
+    batch = _batch(A, rows, None if guess is None else guess.reshape(1, -1), M, maxiter, callback)
+    (solution,) = _solve(batch, method, rtol, atol, rhs.shape)
+    return solution
+
+
+def linear_solve_many(
+    A: Any,
+    B: ArrayLike,
+    method: str | Method = "auto",
+    *,
+    M: Any = None,
+    rtol: float = 1e-8,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+) -> list[Solution]:
+    """Solve ``A x = b`` for many right-hand sides; what depends on A alone is done once.
+
+    Fast transforms run over the whole batch, a factorisation or an algebraic multigrid hierarchy is built once. Each solution is
+    judged by its own residual, and falls back to the next method on its own. It has the bits that `linear_solve` gives it alone:
+    they depend neither on the size of the batch nor on its order.
+
+    Parameters
+    ----------
+    A, M, rtol, atol, maxiter : as in `linear_solve`.
+    method : as in `linear_solve`; ``LU(factorization)`` uses a `Factorization` that `factorize` made before.
+    B : one right-hand side a row, shape (m, n) or (m, *grid).
+
+    Returns
+    -------
+    list of Solution, one a row of B in its order, each x in the shape of the row.
+
+    Raises
+    ------
+    ValueError, TypeError : as `linear_solve`.
+
+    Examples
+    --------
+    >>> from solvers.linear import diffusion_operator
+    >>> A = diffusion_operator(1.0, shape=(32, 32), spacing=(1 / 32, 1 / 32), sides=(("dirichlet", "dirichlet"),) * 2)
+    >>> x = np.arange(0.5, 32) / 32
+    >>> waves = [np.outer(np.sin(k * np.pi * x), np.sin(np.pi * x)) for k in (1, 2, 3)]
+    >>> solutions = linear_solve_many(A, waves)  # eigenvectors, so that b / x is the eigenvalue
+    >>> [round(float(b[0, 0] / solution.x[0, 0] / np.pi**2), 1) for b, solution in zip(waves, solutions)]
+    [2.0, 5.0, 9.9]
+    """
+    rhs = np.asarray(B)
+    if rhs.ndim < 2:
+        raise ValueError(f"B has shape {rhs.shape}; it needs one right-hand side a row: (m, n) or (m, *grid)")
+    rows = rhs.reshape(len(rhs), math.prod(rhs.shape[1:]))
+    batch = _batch(A, rows, None, M, maxiter, None)
+    return _solve(batch, method, rtol, atol, rhs.shape[1:])
+
+
+def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: tuple[int, ...]) -> list[Solution]:
+    """Solutions row by row: each row goes down the chain of methods until one of them meets its tolerance."""
+    chosen = _checked(method, rtol, atol, batch.maxiter)
+    name = "auto" if chosen is None else chosen.name
+    norms = row_norms(batch.B)
+    guesses_finite = True if batch.X0 is None else np.isfinite(batch.X0).all(axis=1)
+    batch, norms, scales = _scaled(batch, norms)
+    finite = np.isfinite(norms) & guesses_finite & _entries_finite(batch.A)
+    with np.errstate(over="ignore"):  # a tolerance beyond all numbers is met by any
+        batch = replace(batch, tolerances=np.maximum(rtol * norms, atol / scales))
+    solutions = {int(row): _refused(batch, int(row), name) for row in np.flatnonzero(~finite)}
+    failed: dict[int, list[Solution]] = {int(row): [] for row in np.flatnonzero(finite)}
+    for candidate in _chain(chosen, batch) if failed else ():
+        rows = list(failed)
+        before = [tuple(f"{one.method}: {one.status.name}" for one in failed[row]) for row in rows]
+        for row, solution in zip(rows, judge(batch.take(rows), candidate, norms[rows], scales[rows], before), strict=True):
+            if solution.status is Status.SUCCESS:
+                solutions[row] = solution
+                del failed[row]
+            else:
+                failed[row].append(solution)
+        if not failed:
+            break
+    solutions |= {row: min(attempts, key=_ranking) for row, attempts in failed.items()}
+    return [_finished(solutions[row], scale, shape) for row, scale in enumerate(scales.tolist())]
+
+
+def _chain(chosen: Method | None, batch: Batch) -> Sequence[Method]:
+    return choose(batch.system(0)) if chosen is None else [chosen]
+
+
+def _checked(method: str | Method, rtol: float, atol: float, maxiter: int | None) -> Method | None:
+    """The method asked for, None for the automatic choice."""
     if not (np.isfinite(rtol) and np.isfinite(atol) and rtol >= 0 and atol >= 0 and rtol + atol > 0):
         raise ValueError(f"rtol={rtol} and atol={atol} must be finite, not negative and not both zero")
     if maxiter is not None and maxiter < 0:
         raise ValueError(f"maxiter={maxiter} must be None or not negative")
-    chosen = None if method == "auto" else _resolve(method)
-    rhs = np.asarray(b)
-    system = _system(A, rhs, x0, M, maxiter, callback)
-    if not (np.isfinite(system.b).all() and np.isfinite(system.x0).all() and _entries_finite(system.A)):
-        info = {"relative_residual": np.nan, "failed_before": ()}
-        name = chosen.name if chosen else "auto"
-        return Solution(system.x0.reshape(rhs.shape), Status.NONFINITE_INPUT, 0, np.array([np.nan]), name, info)
-    scale = _scale(system.b)
-    system = _scaled(system, scale, rtol, atol)
-    failed: list[Solution] = []
-    for candidate in (chosen,) if chosen else choose(system):
-        solution = _judge(system, candidate, tuple(f"{one.method}: {one.status.name}" for one in failed))
-        if solution.status is Status.SUCCESS:
-            return _unscaled(solution, scale, rhs.shape)
-        failed.append(solution)
-    return _unscaled(min(failed, key=_ranking), scale, rhs.shape)
+    if not isinstance(method, str):
+        return method
+    if method == "auto":
+        return None
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is not known; take one of: auto, {', '.join(sorted(METHODS))}")
+    settings: Method = METHODS[method]()
+    return settings
 
 
-def _system(A: Any, b: np.ndarray, x0: Any, M: Any, maxiter: int | None, callback: Callback | None) -> System:
+def _batch(A: Any, B: np.ndarray, X0: np.ndarray | None, M: Any, maxiter: int | None, callback: Callback | None) -> Batch:
     operator = _operator(A)
-    if operator.shape[0] != operator.shape[1] or operator.shape[0] != b.size:
-        raise ValueError(f"A has shape {operator.shape} and b has {b.size} entries; a square A of matching size is needed")
-    dtype = np.result_type(operator.dtype or np.float64, b.dtype, np.float64)
+    if operator.shape[0] != operator.shape[1] or operator.shape[0] != B.shape[1]:
+        raise ValueError(f"A has shape {operator.shape} and b has {B.shape[1]} entries; a square A of matching size is needed")
+    dtype = np.result_type(operator.dtype or np.float64, B.dtype, np.float64)
     if isinstance(operator, StencilOperator) and dtype.kind == "c":
         raise ValueError("b is complex and A is a real StencilOperator: solve for the real and the imaginary part, or pass A.to_csr()")
-    flat = np.ascontiguousarray(b, dtype=dtype).ravel()
-    guess = np.zeros_like(flat) if x0 is None else np.array(x0, dtype=dtype).ravel()
-    if guess.size != flat.size:
-        raise ValueError(f"x0 has {guess.size} entries and b has {flat.size}; they must match")
-    return System(operator, flat, guess, None if M is None else aslinearoperator(M), 0.0, maxiter, callback)
+    B = np.ascontiguousarray(B, dtype=dtype)
+    X0 = None if X0 is None else np.array(X0, dtype=dtype)
+    return Batch(operator, B, X0, None if M is None else aslinearoperator(M), np.zeros(len(B)), maxiter, callback)
 
 
 def _operator(A: Any) -> StencilOperator | sp.csr_matrix | LinearOperator:
@@ -121,26 +206,29 @@ def _operator(A: Any) -> StencilOperator | sp.csr_matrix | LinearOperator:
     return aslinearoperator(A)
 
 
-def _scale(b: np.ndarray) -> float:
-    """1 but for right-hand sides whose squares would overflow or vanish: those are solved for b / scale."""
-    largest = float(np.abs(b).max(initial=0.0))
-    return largest if largest > 0 and not 1e-100 < largest < 1e100 else 1.0
+def _scaled(batch: Batch, norms: NDArray[np.float64]) -> tuple[Batch, NDArray[np.float64], NDArray[np.float64]]:
+    """Divide right-hand sides whose squares would overflow or vanish by a power of two; gives the new norms and the divisors.
 
-
-def _scaled(system: System, scale: float, rtol: float, atol: float) -> System:
-    b, callback = system.b / scale, system.callback
-    tolerance = max(rtol * float(np.linalg.norm(b)), atol / scale)
-    report = None if callback is None else lambda x, norm: callback(x * scale, norm * scale)
-    return System(system.A, b, system.x0 / scale, system.M, tolerance, system.maxiter, report)
-
-
-def _unscaled(solution: Solution, scale: float, shape: tuple[int, ...]) -> Solution:
-    return replace(solution, x=(solution.x * scale).reshape(shape), residual_norms=solution.residual_norms * scale)
-
-
-def _ranking(solution: Solution) -> float:
-    """Among failures the smallest residual is the most useful; NaN is none."""
-    return solution.relative_residual if np.isfinite(solution.relative_residual) else np.inf
+    The guess for a zero right-hand side is its solution, zero.
+    """
+    scales = np.ones(len(batch))
+    odd = np.flatnonzero(~((norms > 1e-100) & (norms < 1e100)))
+    largest = np.abs(batch.B[odd].view(np.float64)).max(axis=1, initial=0.0)  # of real and imaginary parts
+    odd, largest = odd[np.isfinite(largest)], largest[np.isfinite(largest)]
+    if odd.size == 0:
+        return batch, norms, scales
+    scales[odd] = 2.0 ** np.floor(np.log2(np.where(largest > 0, np.maximum(largest, 1e-300), 1.0)))  # its inverse must be a number
+    B, X0, callback, norms = batch.B.copy(), batch.X0, batch.callback, norms.copy()
+    B[odd] /= scales[odd, None]
+    norms[odd] = row_norms(B[odd])
+    if X0 is not None:
+        with np.errstate(all="ignore"):
+            X0 = X0 / scales[:, None]
+        X0[(norms == 0) | ~np.isfinite(X0).all(axis=1)] = 0.0  # and where the guess overflows
+    if callback is not None:
+        (scale,) = scales.tolist()  # there are callbacks for single systems only
+        batch = replace(batch, callback=lambda x, norm: callback(x * scale, norm * scale))
+    return replace(batch, B=B, X0=X0), norms, scales
 
 
 def _entries_finite(A: StencilOperator | sp.csr_matrix | LinearOperator) -> bool:
@@ -149,37 +237,21 @@ def _entries_finite(A: StencilOperator | sp.csr_matrix | LinearOperator) -> bool
     return bool(np.isfinite(A.data).all()) if sp.issparse(A) else True
 
 
-def _resolve(method: str | Method) -> Method:
-    if not isinstance(method, str):
-        return method
-    if method not in METHODS:
-        raise ValueError(f"method {method!r} is not known; take one of: auto, {', '.join(sorted(METHODS))}")
-    settings: Method = METHODS[method]()
-    return settings
+def _refused(batch: Batch, row: int, name: str) -> Solution:
+    info = {"relative_residual": np.nan, "failed_before": ()}
+    return Solution(batch.system(row).x0, Status.NONFINITE_INPUT, 0, np.array([np.nan]), name, info)
 
 
-def _judge(system: System, method: Method, failed_before: tuple[str, ...]) -> Solution:
-    norm = float(np.linalg.norm(system.b))
-    with np.errstate(all="ignore"):  # overflow in a hopeless attempt is judged by the residual below
-        attempt = _incompatible(system) or method.attempt(system)
-        true = float(np.linalg.norm(system.residual(attempt.x)))
-    if true <= system.tolerance:
-        status = Status.SUCCESS
-    elif attempt.status is not None:
-        status = attempt.status
-    else:
-        status = Status.STAGNATION if np.isfinite(true) else Status.BREAKDOWN
-    norms = attempt.residual_norms[:-1] if attempt.residual_norms else [float(np.linalg.norm(system.residual(system.x0)))]
-    relative = true / norm if norm > 0 else (0.0 if true == 0 else np.inf)
-    info = {**attempt.info, "relative_residual": relative, "failed_before": failed_before}
-    return Solution(attempt.x, status, attempt.iterations, np.array([*norms, true]), method.name, info)
+def _finished(solution: Solution, scale: float, shape: tuple[int, ...]) -> Solution:
+    """In the caller's units and shape."""
+    x, norms, info = solution.x.reshape(shape), solution.residual_norms, solution.info
+    if scale != 1.0:
+        with np.errstate(all="ignore"):  # the norms of a failure may be too large for a number
+            x, norms = x * scale, norms * scale
+        info = {name: value * scale if name == "imbalance" else value for name, value in info.items()}
+    return Solution(x, solution.status, solution.iterations, norms, solution.method, info)
 
 
-def _incompatible(system: System) -> Attempt | None:
-    """A failure where constants are in the null space and the mean of b alone exceeds the tolerance: no x can do better."""
-    if not (isinstance(system.A, StencilOperator) and system.A.is_singular):
-        return None
-    imbalance = abs(float(system.b.mean())) * system.n**0.5
-    if imbalance <= system.tolerance:
-        return None
-    return Attempt(np.zeros_like(system.b), status=Status.STAGNATION, info={"imbalance": imbalance})
+def _ranking(solution: Solution) -> float:
+    """Among failures the smallest residual is the most useful; NaN is none."""
+    return solution.relative_residual if np.isfinite(solution.relative_residual) else np.inf

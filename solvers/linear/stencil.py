@@ -187,25 +187,28 @@ def _pairs(index: NDArray[np.int64], face: Array, axis: int, periodic: bool) -> 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply(u, tx, ty, tz, reaction, px, py, pz):  # type: ignore[no-untyped-def]
-    """``A u`` in flux form: differences first, so that what is nearly constant loses no digits."""
-    nx, ny, nz = u.shape
     out = np.empty_like(u)
-    nothing = np.zeros(nz)
-    for i in range(nx):
-        for j in range(ny):
-            target, own = out[i, j], u[i, j]
-            first = own[nz - 1] if pz else 0.0
-            last = own[0] if pz else 0.0
-            _along_row(target, own, tz[i, j], reaction[i, j], first, last)
-            if ny > 1 or not py:
-                low = u[i, j - 1] if j > 0 else (u[i, ny - 1] if py else nothing)
-                high = u[i, j + 1] if j < ny - 1 else (u[i, 0] if py else nothing)
-                _across_rows(target, own, low, high, ty[i, j], ty[i, j + 1])
-            if nx > 1 or not px:
-                low = u[i - 1, j] if i > 0 else (u[nx - 1, j] if px else nothing)
-                high = u[i + 1, j] if i < nx - 1 else (u[0, j] if px else nothing)
-                _across_rows(target, own, low, high, tx[i, j], tx[i + 1, j])
+    nothing = np.zeros(u.shape[2])
+    for i in range(u.shape[0]):
+        for j in range(u.shape[1]):
+            apply_row(out[i, j], u, i, j, tx, ty, tz, reaction, px, py, pz, nothing)
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def apply_row(out, u, i, j, tx, ty, tz, reaction, px, py, pz, nothing):  # type: ignore[no-untyped-def]
+    """Row (i, j) of ``A u`` in flux form: differences first, so that what is nearly constant loses no digits; `nothing` is zeros."""
+    nx, ny, nz = u.shape
+    own = u[i, j]
+    _along_row(out, own, tz[i, j], reaction[i, j], own[nz - 1] if pz else 0.0, own[0] if pz else 0.0)
+    if ny > 1 or not py:
+        low = u[i, j - 1] if j > 0 else (u[i, ny - 1] if py else nothing)
+        high = u[i, j + 1] if j < ny - 1 else (u[i, 0] if py else nothing)
+        _across_rows(out, own, low, high, ty[i, j], ty[i, j + 1])
+    if nx > 1 or not px:
+        low = u[i - 1, j] if i > 0 else (u[nx - 1, j] if px else nothing)
+        high = u[i + 1, j] if i < nx - 1 else (u[0, j] if px else nothing)
+        _across_rows(out, own, low, high, tx[i, j], tx[i + 1, j])
 
 
 _FAST = {"contract", "reassoc", "nsz", "arcp"}  # not the flags that would let the compiler drop tests for NaN

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from solvers.linear.residual import residual_norms
 from solvers.linear.stencil import StencilOperator
 from solvers.result import Status
 
@@ -52,21 +52,62 @@ class System:
     def residual(self, x: Vector) -> Vector:
         return self.b - self.matvec(x)
 
-    @cached_property
-    def looks_symmetric(self) -> bool:
-        """False for a matrix that visibly differs from its conjugate transpose; operators known only by their action pass."""
-        if not isinstance(self.A, sp.csr_matrix):
-            return True
-        return float(abs(self.A - self.A.conj().T).max()) <= _ASYMMETRY * float(abs(self.A).max())
-
     def csr(self, method: str) -> sp.csr_matrix:
         """The matrix with its entries; `TypeError` for an operator that only knows its action."""
-        if isinstance(self.A, StencilOperator):
-            return self.A.to_csr()
-        if sp.issparse(self.A):
-            return self.A
-        given = type(self.A).__name__
-        raise TypeError(f"method {method!r} needs the entries of A, but A is a {given}: pass a sparse matrix, or take method='cg'")
+        return entries(self.A, method)
+
+
+def entries(A: Any, method: str) -> sp.csr_matrix:
+    """A as a sparse matrix; `TypeError` in the name of `method` for an operator that only knows its action."""
+    if isinstance(A, StencilOperator):
+        return A.to_csr()
+    if sp.issparse(A):
+        return A
+    given = type(A).__name__
+    raise TypeError(f"method {method!r} needs the entries of A, but A is a {given}: pass a sparse matrix, or take method='cg'")
+
+
+def looks_symmetric(A: Any) -> bool:
+    """False for a matrix that visibly differs from its conjugate transpose; operators known only by their action pass."""
+    return not isinstance(A, sp.csr_matrix) or float(abs(A - A.conj().T).max()) <= _ASYMMETRY * float(abs(A).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Systems that share their matrix, one right-hand side a row.
+
+    Attributes
+    ----------
+    A, M, maxiter, callback : as in `System`.
+    B : right-hand sides, shape (m, n).
+    X0 : initial guesses, shape (m, n); None is zero.
+    tolerances : absolute bounds on the Euclidean norms of the residuals, shape (m,).
+    """
+
+    A: StencilOperator | sp.csr_matrix | LinearOperator
+    B: Vector
+    X0: Vector | None
+    M: LinearOperator | None
+    tolerances: NDArray[np.float64]
+    maxiter: int | None
+    callback: Callback | None = None
+
+    def __len__(self) -> int:
+        return len(self.B)
+
+    def system(self, row: int) -> System:
+        x0 = np.zeros_like(self.B[row]) if self.X0 is None else self.X0[row]
+        return System(self.A, self.B[row], x0, self.M, float(self.tolerances[row]), self.maxiter, self.callback)
+
+    def take(self, rows: Sequence[int]) -> Batch:
+        if len(rows) == len(self):
+            return self
+        rows = list(rows)
+        return replace(self, B=self.B[rows], X0=None if self.X0 is None else self.X0[rows], tolerances=self.tolerances[rows])
+
+    def residual_norms(self, X: Sequence[Vector] | Vector) -> NDArray[np.float64]:
+        """``||b - A x||_2`` row by row, shape (m,); the bits of a row do not depend on the others."""
+        return residual_norms(self.A, X, self.B)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,3 +131,13 @@ class Method(Protocol):
     def name(self) -> str: ...
 
     def attempt(self, system: System) -> Attempt: ...
+
+
+@runtime_checkable
+class BatchMethod(Protocol):
+    """A method that sets up once for all right-hand sides of a matrix.
+
+    `attempt_many` returns one attempt a row, each with exactly the bits that the row alone would have got.
+    """
+
+    def attempt_many(self, batch: Batch) -> Sequence[Attempt]: ...

@@ -41,7 +41,10 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.cli": (STORED | {"sciml.terminal", "sciml.progress", "sciml.io", "sciml.training", "sciml.report"}, {"typer"}),
     "sciml.__main__": ({"sciml.cli"}, set()),
     "sciml": ({"sciml.data"}, set()),
-    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "pyamg", "typer", "rich", "torch", "neuralop"}),
+    "validation": (
+        {"sciml", "solvers"},
+        NUMERICS | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py"},  # peers among them
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data import solve
 from sciml.data.processes import executor
 from sciml.data.recipe import Recipe
+from sciml.data.solve import solve_samples
 from sciml.data.verify import verify
 from sciml.discretize import discrete_residual
 from sciml.errors import DatasetError, RecipeError
@@ -92,6 +95,42 @@ def test_two_workers_give_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "two") == contents(whole)
 
 
+@pytest.mark.parametrize("name", ["poisson", "heat-step", "screened-poisson", "darcy"])
+def test_samples_do_not_depend_on_the_chunk_they_are_solved_in(name: str) -> None:
+    """Samples that share their matrix are solved together: in chunks of 1, 2, 3, 5 and 11 they get the same bytes."""
+    recipe = load_recipe(name, ["problem.resolution=[9, 14]"])
+    alone = [solve_samples(recipe, 0, [index])[0] for index in range(11)]
+    for size in (2, 3, 5, 11):
+        chunks = [list(range(first, min(first + size, 11))) for first in range(0, 11, size)]
+        solved = [one for chunk in chunks for one in solve_samples(recipe, 0, chunk)]
+        for (fields, certificate), (alone_fields, alone_certificate) in zip(solved, alone, strict=True):
+            assert {name: value.tobytes() for name, value in fields.items()} == {n: v.tobytes() for n, v in alone_fields.items()}
+            assert replace(certificate, solve_seconds=0) == replace(alone_certificate, solve_seconds=0)
+
+
+@pytest.mark.parametrize(("name", "calls"), [("poisson", 1), ("heat-step", 1), ("darcy", 6)])
+def test_samples_that_share_their_matrix_are_solved_in_one_call(name: str, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, sizes = solve.linear_solve_many, []
+
+    def counting(A: Any, B: Any, *args: Any, **kwargs: Any) -> list[Solution]:
+        sizes.append(len(B))
+        return real(A, B, *args, **kwargs)
+
+    monkeypatch.setattr(solve, "linear_solve_many", counting)
+    solve_samples(load_recipe(name, ["problem.resolution=8"]), 0, range(6))
+    assert sizes == [6 // calls] * calls
+
+
+def test_the_certificate_states_the_residual_of_the_discrete_equations() -> None:
+    for name in ("poisson", "darcy"):
+        recipe = load_recipe(name, ["problem.resolution=12", "data.dtype=float64"])
+        for fields, certificate in solve_samples(recipe, 0, range(3)):
+            parameters = {key: fields[key] for key in recipe.problem.inputs}
+            residual = discrete_residual(recipe.problem, parameters, fields)
+            rounding = residual.rounding * 2.0**-29  # in float64
+            assert certificate.relative_residual == pytest.approx(residual.relative, rel=1e-6, abs=rounding)
+
+
 def test_growing_step_by_step_gives_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "grown"
     for samples, made in ((2, 2), (7, 5), (7, 0), (3, 0), (20, 13)):
@@ -162,30 +201,26 @@ def test_another_recipe_is_refused_by_the_key_that_differs(whole: Path) -> None:
 
 
 def test_unsolved_sample_is_named_and_never_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sciml.data import solve
+    real, calls = solve.linear_solve_many, []
 
-    real, calls = solve.linear_solve, []
-
-    def fails_at_third(A: Any, b: Any, *args: Any, **kwargs: Any) -> Solution:
+    def fails_at_third(A: Any, B: Any, *args: Any, **kwargs: Any) -> list[Solution]:
         calls.append(1)
-        solution = real(A, b, *args, **kwargs)
+        (solution,) = real(A, B, *args, **kwargs)
         if len(calls) < 3:
-            return solution
-        return Solution(solution.x, Status.MAX_ITERATIONS, 5, solution.residual_norms, "cg", solution.info)
+            return [solution]
+        return [Solution(solution.x, Status.MAX_ITERATIONS, 5, solution.residual_norms, "cg", solution.info)]
 
-    monkeypatch.setattr(solve, "linear_solve", fails_at_third)
+    monkeypatch.setattr(solve, "linear_solve_many", fails_at_third)
     with pytest.raises(
         SolverError, match=r"sample 2 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"
     ):
         generate(small(), tmp_path / "data", samples=20)
-    monkeypatch.setattr(solve, "linear_solve", real)
+    monkeypatch.setattr(solve, "linear_solve_many", real)
     assert generate(small(), tmp_path / "data", samples=20).already_there == 2
 
 
 def test_what_is_solved_is_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding to float32 comes before the solve: a log-normal permeability is not exact in float32."""
-    from sciml.data import solve
-
     real, solved = solve.discretize, []
 
     def recording(problem: Any, parameters: Any) -> Any:
@@ -217,14 +252,14 @@ def test_problem_without_solution_leaves_nothing_on_disk(tmp_path: Path) -> None
 def test_failure_before_the_first_sample_leaves_the_folder_to_another_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    def fails(*_: Any, **__: Any) -> Solution:
+    def fails(*_: Any, **__: Any) -> list[Solution]:
         raise SolverError("not solved")
 
     path = tmp_path / "data"
     if there:
         path.mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr("sciml.data.solve.linear_solve", fails)
+        patched.setattr("sciml.data.solve.linear_solve_many", fails)
         with pytest.raises(SolverError):
             generate(small(), path, samples=4)
     assert path.exists() == there

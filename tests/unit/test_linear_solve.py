@@ -144,6 +144,17 @@ class TestHonesty:
             assert solution.status is Status.STAGNATION
             assert solution.info["imbalance"] == pytest.approx(8.0)  # norm of the part of b that no solution can produce
             assert solution.relative_residual <= 1.0
+            with pytest.raises(SolverError, match=r"mean of the right-hand side is 1 in magnitude instead of 0 \(1 of its norm\)"):
+                solution.raise_for_status()
+
+    @pytest.mark.parametrize("magnitude", [1.0, 1e-250, 1e250])
+    def test_an_imbalance_is_told_in_the_units_of_the_right_hand_side(self, magnitude):
+        A = jump_operator((8, 8), (NN, PP))
+        b = RNG.standard_normal((8, 8))
+        b += 0.125 - b.mean()
+        solution = linear_solve(A, magnitude * b)
+        assert f"is {0.125 * magnitude:.3g} in magnitude" in solution.diagnosis
+        assert f"({1 / np.linalg.norm(b):.3g} of its norm)" in solution.diagnosis
 
     @pytest.mark.parametrize("magnitude", [1e-300, 1e-200, 1e200, 1e300])
     @pytest.mark.parametrize("method", ["auto", "lu", "cg", "amg"])
@@ -156,6 +167,17 @@ class TestHonesty:
         np.testing.assert_allclose(solution.x / magnitude, linear_solve(A, b, "lu").x, rtol=1e-6)
         assert 0 < solution.relative_residual <= 1e-8
         assert all(norm < 100 * magnitude for norm in seen)
+
+    @pytest.mark.parametrize("stencil", [True, False])
+    def test_residuals_whose_squares_overflow_in_units_of_the_right_hand_side(self, stencil):
+        """The guess satisfies atol, though its residual is 10^250 times the right-hand side."""
+        A = jump_operator((8, 8), (DD, DD))
+        guess = np.full((8, 8), 1.0 / np.linalg.norm(A @ np.ones((8, 8))))
+        operator, b = (A, np.full((8, 8), 1e-250)) if stencil else (A.to_csr(), np.full(64, 1e-250))
+        solution = linear_solve(operator, b, "cg", x0=guess, atol=2.0, maxiter=0)
+        assert (solution.status, solution.iterations) == (Status.SUCCESS, 0)
+        assert solution.residual_norms[-1] == pytest.approx(1.0)
+        assert solution.relative_residual == pytest.approx(1 / 8e-250)
 
     def test_a_domain_cut_off_from_every_wall(self):
         A = jump_operator((12, 12), (DD, DD))

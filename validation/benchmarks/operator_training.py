@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
-from sciml.data.durable import write_text_durably
 from sciml.errors import DatasetError
 from validation.options import check_between
+from validation.report import save
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,7 @@ def run(*, epochs: int = 40, data: Path = REFERENCE, seed: int = 0, out: Path = 
             outcomes[name] = _ours(data, arrays["test"], epochs, seed, augment, Path(folder))
     details: dict[str, Any] = {"epochs": epochs, "seed": seed, **{name: asdict(outcome) for name, outcome in outcomes.items()}}
     report = CheckReport("operator-training", _checks(outcomes), time.perf_counter() - start, details)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text_durably(out, report.to_json() + "\n")
-    log.info("written to %s", out)
+    save(report, out)
     return report
 
 
