@@ -1,5 +1,9 @@
 """From a problem and its parameters to something a solver takes."""
 
+from sciml.discretize import burgers as burgers
+from sciml.discretize import heat as heat
+from sciml.discretize.evolve import evolve, fields_of, temporal_error
 from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize
+from sciml.discretize.semi_discrete import SemiDiscrete
 
-__all__ = ["LinearSystem", "Residual", "discrete_residual", "discretize"]
+__all__ = ["LinearSystem", "Residual", "SemiDiscrete", "discrete_residual", "discretize", "evolve", "fields_of", "temporal_error"]

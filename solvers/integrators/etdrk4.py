@@ -25,10 +25,8 @@ _POINTS = 32
 
 @dataclass(frozen=True)
 class ETDRK4:
-    """Settings of the method: none. `order` is that of the global error, `evaluations` the calls of N in a step."""
+    """The method; it has no settings. `evaluations` are the calls of N in a step."""
 
-    name: ClassVar[str] = "etdrk4"
-    order: ClassVar[int] = 4
     evaluations: ClassVar[int] = 4
 
     def stepper(self, terms: Terms, h: float) -> Step:

@@ -16,7 +16,7 @@ from solvers.result import SolverError
 class IntegrationStatus(Enum):
     """How an integration ended; the value is the sentence a user needs."""
 
-    SUCCESS = "the estimated global error meets the tolerance at every time asked for"
+    SUCCESS = "halving all steps changes no state by more than the tolerance allows"
     MAX_STEPS = "the limit on steps was reached first: raise max_steps, loosen rtol, or save at earlier times"
     STEP_UNDERFLOW = "the step became so small that adding it no longer changes the time: loosen rtol, or measure time from a nearer origin"
     NONFINITE = "the state became NaN or infinite: look for it in the initial state and the right-hand side, or end before the solution blows up"
@@ -32,8 +32,8 @@ class Trajectory:
     ys : states at these times, shape (T, *y0.shape); where the integration failed those of its finest run, NaN or infinite from
         the first time on that it did not reach.
     row_status : one `IntegrationStatus` a row, an object array of the batch's shape.
-    error_ratio : estimated global error over the error that the tolerances allow, largest over the times; the batch's shape. At
-        most 1 where the row's status is SUCCESS, infinite where there is no estimate.
+    error_ratio : difference of the last two runs, which bounds the global error, over the error that the tolerances allow, largest
+        over the times; the batch's shape. At most 1 where the row's status is SUCCESS, infinite where there were no two runs.
     steps : steps of the run that `ys` comes from; the batch's shape.
     stats : ``evaluations`` (calls of the nonlinear term in all runs, each with the whole batch), ``runs``.
     """
@@ -55,6 +55,6 @@ class Trajectory:
         """Return self after a success; raise `SolverError` with the diagnosis otherwise."""
         if self.status is not IntegrationStatus.SUCCESS:
             worst = float(self.error_ratio.max())
-            what = f"{self.status.name} after {self.steps.max()} steps with an estimated error of {worst:.3g} times the tolerance"
+            what = f"{self.status.name} after {self.steps.max()} steps at {worst:.3g} times the tolerance"
             raise SolverError(f"{what}: {self.status.value}")
         return self

@@ -19,6 +19,7 @@ with eigenvalue (2 - 2 cos theta_k) / h^2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.fft as sfft
@@ -63,28 +64,43 @@ def fast_solve(constant: ConstantCoefficients, b: Array) -> Array:
     -------
     Array of b's shape. Where constants are in the null space the mean of b is ignored and the solution has mean zero.
     """
-    axes = range(-len(constant.sides), 0)
+    shape = b.shape[-len(constant.sides) :]
+    values = eigenvalues(constant, shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spectrum = np.where(values > 0, to_modes(b, constant.sides) / values, 0.0)
+    return from_modes(spectrum, constant.sides, shape)
+
+
+def to_modes(b: Array, sides: Sides) -> NDArray[Any]:
+    """Coefficients of b, shape (..., *grid), in the eigenvectors: real, complex with a halved last periodic axis where there is one."""
+    axes = range(-len(sides), 0)
     spectrum = b
-    for axis, pair in zip(axes, constant.sides, strict=True):
+    for axis, pair in zip(axes, sides, strict=True):
         if pair in _REAL_TRANSFORMS:
             kind, number = _REAL_TRANSFORMS[pair]
             spectrum = getattr(sfft, kind)(spectrum, type=number, axis=axis, norm="ortho")
-    fourier = [axis for axis, pair in zip(axes, constant.sides, strict=True) if pair[0] == "periodic"]
-    shape = b.shape[-len(constant.sides) :]
-    if fourier:
-        spectrum = sfft.rfftn(spectrum, axes=fourier)
-    values = _eigenvalues(constant, shape)
-    if fourier:
-        values = values[_half(fourier[-1], shape)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spectrum = np.where(values > 0, spectrum / values, 0.0)
+    fourier = [axis for axis, pair in zip(axes, sides, strict=True) if pair[0] == "periodic"]
+    return np.asarray(sfft.rfftn(spectrum, axes=fourier) if fourier else spectrum)
+
+
+def from_modes(spectrum: NDArray[Any], sides: Sides, shape: tuple[int, ...]) -> Array:
+    """Inverse of `to_modes` on a grid of `shape`."""
+    axes = range(-len(sides), 0)
+    fourier = [axis for axis, pair in zip(axes, sides, strict=True) if pair[0] == "periodic"]
     if fourier:
         spectrum = sfft.irfftn(spectrum, s=[shape[axis] for axis in fourier], axes=fourier)
-    for axis, pair in zip(axes, constant.sides, strict=True):
+    for axis, pair in zip(axes, sides, strict=True):
         if pair in _REAL_TRANSFORMS:
             kind, number = _REAL_TRANSFORMS[pair]
             spectrum = getattr(sfft, "i" + kind)(spectrum, type=number, axis=axis, norm="ortho")
     return np.asarray(spectrum)
+
+
+def eigenvalues(constant: ConstantCoefficients, shape: tuple[int, ...]) -> Array:
+    """Eigenvalues that belong to the coefficients of `to_modes`, in their shape."""
+    values = _eigenvalues(constant, shape)
+    fourier = [axis for axis, pair in enumerate(constant.sides) if pair[0] == "periodic"]
+    return values[_half(fourier[-1], shape)] if fourier else values
 
 
 def _half(axis: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
