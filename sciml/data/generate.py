@@ -32,7 +32,7 @@ from sciml.data.store import Store
 from sciml.data.writer import ShardWriter
 from sciml.discretize import discretize
 from sciml.errors import RecipeError
-from sciml.problems import seed_words
+from sciml.problems import Evolving, seed_words
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 #: Samples travel in chunks of about this size, so that a small sample does not cost a message and a large one not much memory.
@@ -182,6 +182,7 @@ def _describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
         extent=grid.extent,
         origin=(0.0,) * grid.dimension,
         shape=grid.shape,
+        times=problem.times if isinstance(problem, Evolving) else None,
         dtype=recipe.data.dtype,
         boundary=problem.boundary_kinds,
         symmetries=problem.symmetries,

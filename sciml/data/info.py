@@ -39,6 +39,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "units": manifest.units,
         "shape": list(manifest.shape),
         "extent": list(manifest.extent),
+        **({} if manifest.times is None else {"times": list(manifest.times)}),
         "boundary": manifest.boundary and {axis: list(kinds) for axis, kinds in zip(manifest.axes, manifest.boundary, strict=True)},
         "symmetries": list(manifest.symmetries),
         "dtype": manifest.dtype,

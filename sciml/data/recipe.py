@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, 
 import sciml
 from sciml.errors import RecipeError
 from sciml.problems import Problem, problem_kinds
+from sciml.problems.evolving import SMALLEST_RTOL, Evolving
 
 _LARGEST_FILE = 1 << 20
 Split = Literal["train", "valid", "test"]
@@ -31,7 +32,10 @@ class _Section(BaseModel):
 
 
 class SolverSettings(_Section):
-    """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual."""
+    """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual.
+
+    Of a problem that evolves in time `rtol` bounds the time error, and `method` stays "auto".
+    """
 
     method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "multigrid_cg"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-14, le=1e-2)] = 1e-8
@@ -77,6 +81,16 @@ class Recipe(_Section):
         if kind not in kinds:
             raise ValueError(f"kind = {kind!r} is not a known problem{_hint(kind, kinds)}; known: {', '.join(sorted(kinds))}")
         return kinds[kind].model_validate(dict(value))
+
+    @model_validator(mode="after")
+    def _solver_fits(self) -> Recipe:
+        if isinstance(self.problem, Evolving):
+            what = f"problem {self.problem.kind!r} evolves in time"
+            if self.solver.method != "auto":
+                raise ValueError(f"solver.method = {self.solver.method!r} solves linear systems, and {what}: leave it out")
+            if self.solver.rtol < SMALLEST_RTOL:
+                raise ValueError(f"solver.rtol = {self.solver.rtol:g}: {what}, whose error rounding hides below {SMALLEST_RTOL:g}: raise it")
+        return self
 
     def canonical_json(self) -> str:
         """The recipe with every default written out, keys sorted: equal text means equal recipe."""

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sciml.data.evolving import METHOD, Unsolved, solve_evolving
 from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Certificate, Sample
-from sciml.discretize import discrete_residual, discretize
-from sciml.problems import seed_words
+from sciml.discretize import SemiDiscrete, discrete_residual, discretize
+from sciml.problems import Evolving, seed_words
 from solvers import SolverError, linear_solve
 
 Solved = tuple[dict[str, np.ndarray], Certificate]
@@ -33,17 +34,24 @@ def _solve_sample(recipe: Recipe, stream: int, index: int) -> Solved:
     parameters = {name: np.asarray(value, dtype) for name, value in problem.sample(words, dtype).items()}
     began = time.perf_counter()
     system = discretize(problem, parameters)
-    solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol)
-    seconds = time.perf_counter() - began
-    if solution.status.name != "SUCCESS":
-        what = f"{solution.method} ended with {solution.status.name}: {solution.status.value}"
-        raise SolverError(_complaint(recipe, stream, index, what))
-    fields = system.unpack(solution.x)
-    residual = discrete_residual(problem, parameters, fields).relative
+    if isinstance(system, SemiDiscrete):
+        try:
+            evolved = solve_evolving(recipe, parameters, system)
+        except Unsolved as error:
+            raise SolverError(_complaint(recipe, stream, index, str(error))) from None
+        fields, figures = evolved.fields, (evolved.residual, evolved.steps, METHOD, evolved.seconds)
+    else:
+        solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol)
+        seconds = time.perf_counter() - began
+        if solution.status.name != "SUCCESS":
+            what = f"{solution.method} ended with {solution.status.name}: {solution.status.value}"
+            raise SolverError(_complaint(recipe, stream, index, what))
+        fields = system.unpack(solution.x)
+        figures = (discrete_residual(problem, parameters, fields).relative, solution.iterations, solution.method, seconds)
     stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
     if not all(np.isfinite(value).all() for value in stored.values()):
         raise SolverError(_complaint(recipe, stream, index, f"the solution does not fit into {dtype}"))
-    return {**parameters, **stored}, Certificate(index, words, residual, solution.iterations, solution.method, seconds)
+    return {**parameters, **stored}, Certificate(index, words, *figures)
 
 
 def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:
@@ -54,4 +62,6 @@ def sample_bytes(recipe: Recipe, sample: Sample) -> int:
     """Size of a stored sample with these random parameters."""
     item = np.dtype(recipe.data.dtype).itemsize
     cells = int(np.prod(recipe.problem.grid.shape))
+    if isinstance(recipe.problem, Evolving):
+        cells *= len(recipe.problem.times)
     return item * (len(recipe.problem.outputs) * cells + sum(value.size for value in sample.values()))

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from sciml.discretize.linear import Residual, discretize
 from sciml.discretize.semi_discrete import SemiDiscrete
 from sciml.problems.base import Parameters
-from sciml.problems.evolving import Evolving
+from sciml.problems.evolving import SMALLEST_RTOL, Evolving
 from solvers.integrators import Trajectory, integrate
 
 Array = NDArray[Any]
-#: Tolerance below which rounding, which grows with the number of steps, may outweigh the time error.
-SMALLEST_RTOL = 1e-11
 _UNIT_ROUNDOFF_32 = 2.0**-24
 _REFERENCE_STEPS = 7
 

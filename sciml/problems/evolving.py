@@ -10,6 +10,8 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from sciml.problems.base import Array, Problem
 
+#: Tolerance of the time error below which rounding, which grows with the number of steps, may outweigh it.
+SMALLEST_RTOL = 1e-11
 Time = Annotated[FiniteFloat, Field(gt=0, le=1e9)]
 
 
