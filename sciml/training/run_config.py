@@ -28,11 +28,12 @@ class DataRecord(_Record):
     identity: str | None
     seed: int | None
     samples: dict[Literal["train", "valid"], int]
-    shape: tuple[int, ...] = Field(min_length=2, max_length=3)
+    shape: tuple[int, ...] = Field(min_length=1, max_length=3)
     extent: tuple[float, ...]
     axes: tuple[str, ...]
     boundary: tuple[tuple[str, str], ...] | None
     symmetries: tuple[str, ...]
+    times: tuple[float, ...] | None = None
 
 
 class Normalisers(_Record):
