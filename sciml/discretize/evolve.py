@@ -16,19 +16,18 @@ from solvers.integrators import Trajectory, integrate
 
 Array = NDArray[Any]
 _UNIT_ROUNDOFF_32 = 2.0**-24
+#: Of the shortest time between snapshots; the integrator's own first run has at most five, and later runs double.
 _REFERENCE_STEPS = 7
 
 
-def evolve(problem: Evolving, system: SemiDiscrete, rtol: float, *, first_steps: int | None = None, max_steps: int = 1 << 16) -> Trajectory:
+def evolve(problem: Evolving, system: SemiDiscrete, rtol: float, *, dt: float | None = None, max_steps: int = 1 << 16) -> Trajectory:
     """Integrate to ``problem.times``.
 
     Parameters
     ----------
     rtol : on the estimated global error of the state at every time, relative to its Euclidean norm.
-    first_steps : steps over the whole interval in the first, coarsest run; None leaves that to the integrator.
-    max_steps : limit on the steps of one run.
+    dt, max_steps : largest step of the first run and limit on the steps of one run, see `solvers.integrators.integrate`.
     """
-    dt = None if first_steps is None else problem.times[-1] / first_steps
     span = (0.0, problem.times[-1])
     return integrate(system, span, system.state0, rtol=rtol, dt=dt, save_at=problem.times, max_steps=max_steps)
 
@@ -42,8 +41,8 @@ def fields_of(system: SemiDiscrete, trajectory: Trajectory) -> dict[str, Array]:
 def temporal_error(problem: Evolving, parameters: Parameters, fields: Mapping[str, Array], rtol: float) -> Residual:
     """How far `fields` are from the solution of the semi-discrete equations that start from `parameters`.
 
-    The equations are integrated anew to a tenth of `rtol`, with steps that none of the integrator's usual runs has (sevenths of the
-    interval halved, instead of fifths), so that agreement is no matter of repetition.
+    The equations are integrated anew to a tenth of `rtol`, with steps that none of the integrator's usual runs has, so that agreement
+    is no matter of repetition.
 
     Returns
     -------
@@ -52,7 +51,8 @@ def temporal_error(problem: Evolving, parameters: Parameters, fields: Mapping[st
     """
     system = discretize(problem, parameters)
     assert isinstance(system, SemiDiscrete)
-    trajectory = evolve(problem, system, max(rtol / 10, SMALLEST_RTOL / 10), first_steps=_REFERENCE_STEPS)
+    dt = float(np.diff(problem.times, prepend=0.0).min()) / _REFERENCE_STEPS
+    trajectory = evolve(problem, system, max(rtol, SMALLEST_RTOL) / 10, dt=dt)
     reference = fields_of(system, trajectory)
     worst = 0.0 if trajectory.status.name == "SUCCESS" else float("inf")
     for name, expected in reference.items():

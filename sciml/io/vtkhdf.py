@@ -2,12 +2,13 @@
 
 The format (https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/index.html) stores images with x running fastest,
 so that arrays are transposed to ``(nz, ny, nx)``; a plane has two axes only. Values belong to cells here as they do in the solver.
+Several times go in front of these axes, with a ``Steps`` group that says when they are.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -23,7 +24,8 @@ _VERSION = (2, 0)
 def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, split: str = "test", sample: int = 0) -> Path:
     """Write all arrays of one sample to a ``.vtkhdf`` file.
 
-    Grid fields become cell data under their own names; side fields and scalars become field data.
+    Grid fields become cell data under their own names; side fields and scalars become field data. Outputs at several times make a
+    time series, in which the inputs stay.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, 
     if not 0 <= sample < len(dataset):
         raise DatasetError(f"sample {sample} does not exist in split {split!r} of {path}: it has {len(dataset)}, counted from 0")
     if len(dataset.shape) not in (2, 3):
-        raise DatasetError(f"{path} has a grid of {len(dataset.shape)} axes: only planes and boxes can be exported")
+        what = f"{path} has a grid of one axis, and a VTK image is a plane or a box"
+        raise DatasetError(f"{what}: read it with sciml.open_dataset, or xarray, and draw it with `sciml report`")
     out = Path(out)
     content = _image(dataset, dataset[sample])
     try:
@@ -71,8 +74,26 @@ def _write(root: h5py.Group, dataset: Dataset, sample: Mapping[str, np.ndarray])
     root.attrs["Spacing"] = np.array((*spacing, *(1.0,) * flat))
     root.attrs["Direction"] = np.eye(3).ravel()
     cell_data, field_data = root.create_group("CellData"), root.create_group("FieldData")
+    times = dataset.times if dataset.times and len(dataset.times) > 1 else None
     for name, value in sample.items():
-        if value.shape == dataset.shape:
-            cell_data.create_dataset(name, data=value.T)
+        if name in dataset.outputs and times:
+            cell_data.create_dataset(name, data=np.moveaxis(value.T, -1, 0))
+        elif value.shape == dataset.shape:
+            cell_data.create_dataset(name, data=value.T[None] if times else value.T)
         else:
             field_data.create_dataset(name, data=np.atleast_1d(value).ravel())
+    if times:
+        _write_steps(root, times, dataset.outputs)
+
+
+def _write_steps(root: h5py.Group, times: Sequence[float], outputs: Sequence[str]) -> None:
+    """The times, and for every array at which of its entries a time begins: the same one for what does not change."""
+    steps = root.create_group("Steps")
+    steps.attrs["NSteps"] = np.int64(len(times))
+    steps.create_dataset("Values", data=np.array(times))
+    constant, counting = np.zeros(len(times), np.int64), np.arange(len(times))
+    for name in root["CellData"]:
+        steps.create_dataset(f"CellDataOffsets/{name}", data=counting if name in outputs else constant)
+    for name, array in root["FieldData"].items():
+        steps.create_dataset(f"FieldDataOffsets/{name}", data=constant)
+        steps.create_dataset(f"FieldDataSizes/{name}", data=np.tile([1, array.size], (len(times), 1)))

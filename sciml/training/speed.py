@@ -71,8 +71,8 @@ def _compared(operator: TrainedOperator, samples: Samples, recipe: Recipe, error
     truth = [samples[index] for index in range(count)]
     alone, batched = _time_model(operator, samples, truth)
     certified = _own_grid(recipe.problem, truth, recipe.solver.method, recipe.solver.rtol)
-    reference = _time(certified, "solver of the data", truth, samples.outputs)
-    tried = [_time(solve, way, truth, samples.outputs) for way, solve in _cheaper_ways(recipe, samples, truth)]
+    reference = _time(certified, "solver of the data", truth, samples)
+    tried = [_time(solve, way, truth, samples) for way, solve in _cheaper_ways(recipe, samples, truth)]
     accurate = [timing for timing in (*tried, reference) if timing.relative_l2 <= model_error]
     best = min(accurate, key=lambda timing: timing.seconds) if accurate else None
     return {
@@ -119,7 +119,7 @@ def _seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _time(solve: Solve, way: str, truth: Sequence[Fields], outputs: tuple[str, ...]) -> Timing:
+def _time(solve: Solve, way: str, truth: Sequence[Fields], samples: Samples) -> Timing:
     """Assembly, solution and interpolation are counted; drawing the parameters and compiling are not."""
     solve(0)
     seconds, errors = [], []
@@ -127,7 +127,8 @@ def _time(solve: Solve, way: str, truth: Sequence[Fields], outputs: tuple[str, .
         began = time.perf_counter()
         fields = solve(index)
         seconds.append(time.perf_counter() - began)
-        errors.append(statistics.fmean(_relative(fields[name], sample[name]) for name in outputs))
+        pair = (stack(values, samples.outputs, samples.axes, samples.shape) for values in (fields, sample))
+        errors.append(statistics.fmean(_relative(field, truth) for field, truth in zip(*pair, strict=True)))
     return Timing(way, statistics.median(seconds), statistics.median(errors))
 
 
@@ -173,7 +174,7 @@ def _marching(problem: Evolving, parameters: Sequence[Fields], steps: int) -> So
         system = discretize(problem, {name: parameters[index][name] for name in problem.inputs})
         assert isinstance(system, SemiDiscrete)
         # The limit leaves no room for a second run, which alone would serve the control of the error.
-        return fields_of(system, evolve(problem, system, 1.0, first_steps=steps, max_steps=2 * steps - 1))
+        return fields_of(system, evolve(problem, system, 1.0, dt=problem.times[-1] / steps, max_steps=2 * steps - 1))
 
     return solve
 
