@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Sample
 from sciml.discretize import Residual, SemiDiscrete, discrete_residual, evolve, fields_of, temporal_error
@@ -35,13 +37,14 @@ def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> 
     began = time.perf_counter()
     trajectory = evolve(problem, system, rtol)
     seconds = time.perf_counter() - began
+    fields = fields_of(system, trajectory)
+    if all(np.isfinite(values).all() for values in fields.values()):
+        try:  # asked first: too coarse a grid is also the usual reason why an integration does not converge
+            problem.refuse_unresolved(fields)
+        except DatasetError as error:
+            raise Unsolved(str(error)) from None
     if trajectory.status.name != "SUCCESS":
         raise Unsolved(f"{METHOD} ended with {trajectory.status.name}: {trajectory.status.value}")
-    fields = fields_of(system, trajectory)
-    try:
-        problem.refuse_unresolved(fields)
-    except DatasetError as error:
-        raise Unsolved(str(error)) from None
     residual = temporal_error(problem, parameters, fields, rtol).relative
     if not residual <= rtol:
         raise Unsolved(f"an integration with other steps differs by {residual:.2e}, more than rtol = {rtol:g}: lower solver.rtol")

@@ -48,9 +48,9 @@ class Manifest(BaseModel):
     """Everything a reader has to know before it opens a shard.
 
     `inputs`, `outputs` and `scalars` are disjoint; `inputs` are grid fields or side fields (``boundary_x_low`` ...: the grid's
-    shape without that axis). `times` are those of an evolving problem's outputs; None for a steady one. `boundary` is None where nobody said (imported arrays). `splits` are the sizes asked for; the
-    dataset is complete once the shards cover them. `recipe` is the canonical recipe, or None for imported arrays, which name
-    their `source` instead.
+    shape without that axis). `times` are those of an evolving problem's outputs; None for a steady one. `boundary` is None where
+    nobody said (imported arrays). `splits` are the sizes asked for; the dataset is complete once the shards cover them. `recipe` is
+    the canonical recipe, or None for imported arrays, which name their `source` instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

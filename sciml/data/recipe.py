@@ -89,7 +89,7 @@ class Recipe(_Section):
             if self.solver.method != "auto":
                 raise ValueError(f"solver.method = {self.solver.method!r} solves linear systems, and {what}: leave it out")
             if self.solver.rtol < SMALLEST_RTOL:
-                raise ValueError(f"solver.rtol = {self.solver.rtol:g}: {what}, whose error rounding hides below {SMALLEST_RTOL:g}: raise it")
+                raise ValueError(f"solver.rtol = {self.solver.rtol:g}: {what}, where rounding counts below {SMALLEST_RTOL:g}: raise it")
         return self
 
     def canonical_json(self) -> str:

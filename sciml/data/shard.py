@@ -30,7 +30,7 @@ class Certificate:
     seed_words : four uint64 that the parameters were drawn from; zeros for imported arrays.
     relative_residual : how far the solution in float64 is from solving its discrete equations, recomputed; NaN for imported arrays.
         Of a steady problem ``||b - A x|| / ||b||``. Of an evolving one the time error: the relative L2 difference, largest over
-        the times, to an integration with other steps to a tenth of the tolerance (`sciml.discretize.temporal_error`).
+        the times, to an integration with other steps to a quarter of the tolerance (`sciml.discretize.temporal_error`).
     iterations, method, solve_seconds : of the linear solve, or steps of the time integration; seconds include the assembly.
     """
 

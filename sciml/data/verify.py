@@ -50,7 +50,7 @@ def verify(path: str | os.PathLike[str]) -> CheckReport:
     """Read every byte of a dataset and recompute what can be recomputed.
 
     Residuals are recomputed from the stored parameters and outputs with the problem's own operator; an evolving problem is integrated
-    anew from its stored initial state, to a tenth of the tolerance and with other steps. The gate is the recipe's
+    anew from its stored initial state, to a quarter of the tolerance and with other steps. The gate is the recipe's
     `rtol`, plus for float32 what rounding the fields to float32 can add at most.
 
     Returns

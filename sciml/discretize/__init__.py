@@ -2,8 +2,18 @@
 
 from sciml.discretize import burgers as burgers
 from sciml.discretize import heat as heat
-from sciml.discretize.evolve import evolve, fields_of, temporal_error
-from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize
+from sciml.discretize.evolution import evolve, fields_of, temporal_error
+from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize, linear_system
 from sciml.discretize.semi_discrete import SemiDiscrete
 
-__all__ = ["LinearSystem", "Residual", "SemiDiscrete", "discrete_residual", "discretize", "evolve", "fields_of", "temporal_error"]
+__all__ = [
+    "LinearSystem",
+    "Residual",
+    "SemiDiscrete",
+    "discrete_residual",
+    "discretize",
+    "evolve",
+    "fields_of",
+    "linear_system",
+    "temporal_error",
+]

@@ -54,6 +54,14 @@ def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiD
     raise TypeError(f"no discretisation is registered for problem kind {problem.kind!r}")
 
 
+def linear_system(problem: Problem, parameters: Parameters) -> LinearSystem:
+    """`discretize` of a steady problem; raises TypeError for one that evolves in time."""
+    system = discretize(problem, parameters)
+    if not isinstance(system, LinearSystem):
+        raise TypeError(f"problem kind {problem.kind!r} evolves in time: it has no linear system, and its fields a `temporal_error`")
+    return system
+
+
 @discretize.register
 def _elliptic(problem: Elliptic, parameters: Parameters) -> LinearSystem:
     problem.check(parameters)
@@ -121,9 +129,7 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     >>> discrete_residual(problem, {}, problem.exact({})).relative_dual < 2e-3  # the truncation error of the scheme
     True
     """
-    system = discretize(problem, parameters)
-    if not isinstance(system, LinearSystem):
-        raise TypeError(f"problem kind {problem.kind!r} evolves in time: what can be said of its fields is `temporal_error`")
+    system = linear_system(problem, parameters)
     A, b = system.operator, system.rhs
     x = np.asarray(system.pack(fields), np.float64).ravel()
     scale = float(np.abs(b).max()) or 1.0  # norms of very small or large numbers would vanish or overflow

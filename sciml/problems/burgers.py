@@ -83,7 +83,10 @@ class Burgers(Evolving):
         from ``exp(-(1 / (2 nu)) integral of v0)``. All steps are spectral, on a grid fine enough for phi, u0 being the trigonometric
         interpolant of its samples.
         """
-        u0, nu = np.array(np.broadcast_to(self.value("initial_velocity", parameters), self.grid.shape)), float(self.value("viscosity", parameters))
+        u0, nu = (
+            np.array(np.broadcast_to(self.value("initial_velocity", parameters), self.grid.shape)),
+            float(self.value("viscosity", parameters)),
+        )
         (n,), (length,) = self.grid.shape, self.grid.extent
         fine = n * max(1, min(16, _FINEST_POINTS // n))
         spectrum = sfft.rfft(u0, norm="forward")[: (n + 1) // 2]  # without the Nyquist mode, which has no sine on the grid

@@ -46,6 +46,8 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, title: s
 def profile_chart(series: Sequence[Series], limits: tuple[float, float], *, x_label: str, title: str, alt: str) -> Markup:
     """Lines over two linear axes, the vertical one from ``limits[0]`` to ``limits[1]``; a value that is not finite ends its line there."""
     low, high = limits if limits[1] > limits[0] else (limits[0] - 0.5, limits[0] + 0.5)
+    if not math.isfinite(high - low) or high == low:
+        return element("figure", element("figcaption", title), element("p", "The values span too much to draw.", class_="note"))
     xs = [x for line in series for x in line.x]
     x_scale, x_ticks = _linear_axis(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     y_scale, y_ticks = _linear_axis(low, high, HEIGHT - BOTTOM, TOP)

@@ -98,8 +98,8 @@ def _config(path: Path) -> Object:
         raise CheckpointError(f"{path} holds no config.json: give a folder made by `sciml train`")
     config = _object(file, CONFIG)
     axes = len(config["data"]["axes"])
-    boundary = config["data"].get("boundary") or [["", ""]] * axes
-    if config["format"] != "sciml-run" or len(boundary) != axes or any(len(pair) != 2 for pair in boundary):
+    boundary, extent = config["data"].get("boundary") or [["", ""]] * axes, config["data"]["extent"]
+    if config["format"] != "sciml-run" or {len(boundary), len(extent)} != {axes} or any(len(pair) != 2 for pair in boundary):
         raise CheckpointError(f"{file} does not describe a run: give a folder made by `sciml train`")
     return config
 
@@ -165,7 +165,10 @@ def _samples(file: Path) -> tuple[Sample, ...]:
         with zipfile.ZipFile(file) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
         arrays = read_npz(file, names)
-        return tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
+        samples = tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
+        if len({values.ndim for sample in samples for values in sample.truth.values()}) > 1:
+            raise ValueError("its fields have different numbers of axes")
+        return samples
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:  # DatasetError is a ValueError
         raise _damaged(file, str(error) or type(error).__name__) from None
 

@@ -64,7 +64,7 @@ def data_section(record: RunRecord) -> Markup:
         }
         intro = "Every sample carries the residual of its discrete equation; `sciml verify` recomputes all of them from the stored fields."
         if isinstance(record.recipe and record.recipe.problem, Evolving):
-            intro = "Every sample carries its time error, found by integrating anew with other steps; `sciml verify` finds it again for all."
+            intro = "Every sample carries its time error, found by integrating anew with other steps; `sciml verify` does so again for all."
     else:
         certificate = {"residual": "unknown: imported arrays come without their equation", "source": _source(data["source"])}
         intro = "The samples were made elsewhere and are taken as they are; their values are identified by the hashes below."

@@ -97,7 +97,8 @@ def _figures(operator: TrainedOperator, samples: Samples, count: int, progress: 
     """Summaries and per-sample figures.
 
     ``relative_l2``, ``relative_h1``: mean, median, p90, worst, per_sample. ``residual``: of the predictions in the discrete equation,
-    ``relative`` in the Euclidean and ``relative_dual`` in the H^-1 norm, likewise; None for imported data and problems that evolve. ``speed``: see `compare_speed`.
+    ``relative`` in the Euclidean and ``relative_dual`` in the H^-1 norm, likewise; None for imported data and problems that
+    evolve. ``speed``: see `compare_speed`.
     """
     h1 = RelativeH1(spacing(samples), periodic(samples))
     errors: dict[str, list[float]] = {"relative_l2": [], "relative_h1": []}

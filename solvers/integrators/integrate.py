@@ -1,10 +1,12 @@
 """The entry point for initial-value problems, and the error control that success rests on.
 
 Local error estimates say little about what a user gets: the error of the state at the times asked for. So the whole interval is
-integrated with equal steps, then again with twice as many, until the two results differ by no more than the tolerance allows. Where
-doubling at least halves the error that difference bounds the error of the finer result, for e_coarse - e_fine >= e_fine. Dividing
-it by 2^order - 1, as Richardson's extrapolation would, is not safe here: rough initial data of a stiff problem lower the order
-from 4 to between 1.5 and 3, and the quotient of two differences is a poor measure of it. The series of runs costs twice its last.
+integrated with equal steps, then again with twice as many, until the results differ by little enough. Where doubling takes a third
+off the error at least, twice the difference of two runs bounds the error of the finer one. Dividing by 2^order - 1, as Richardson's
+extrapolation would, is not safe here: rough initial data of a stiff problem lower the order from 4 to anything between 0.5 and 3.
+Nor is a sudden fall of the differences, which may be a change of sign of the error: from one pair of runs to the next twice the
+difference is taken to fall by no more than a factor of 16, and the first, which has none before it, counts eightfold. The series of
+runs costs twice its last.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def integrate(
     span : (t0, t1) with t0 < t1.
     y0 : state at t0; computed in float64 or complex128.
     method : ``"etdrk4"``.
-    rtol, atol : a row is done when its last two runs differ by at most ``atol + rtol ||y||_2`` at every time of `save_at`.
+    rtol, atol : a row is done when its error, bounded as above, is at most ``atol + rtol ||y||_2`` at every time of `save_at`.
     dt : step of the first, coarsest run; None takes a fifth of the interval. Later runs halve it, so that it is a matter of cost only.
     save_at : increasing times in [t0, t1]; None saves at t1 alone. Nothing is integrated beyond the last.
     batch : number of leading axes of `y0` that count independent rows. Each row is judged and accepted by itself: its result does
@@ -112,9 +114,9 @@ class _Doubling:
         lengths = np.diff(self.ts, prepend=self.t0)
         counts = np.ceil(lengths / dt * (1 - 1e-12)).astype(np.int64)
         counts[lengths > 0] = np.maximum(counts[lengths > 0], 1)
-        open_rows = np.isfinite(self.y0).all(axis=tuple(range(self.batch, self.y0.ndim)))
+        open_rows: Array = np.asarray(np.isfinite(self.y0).all(axis=tuple(range(self.batch, self.y0.ndim))))
         self.status[~open_rows] = IntegrationStatus.NONFINITE
-        before, taken, runs = None, 0, 0
+        before, difference, taken, runs = None, None, 0, 0
         while open_rows.any() and counts.sum() <= max_steps:
             smallest = (lengths[counts > 0] / counts[counts > 0]).min(initial=np.inf)
             if smallest < 4 * np.spacing(np.abs(self.ts).max(initial=abs(self.t0))):
@@ -124,10 +126,12 @@ class _Doubling:
             runs, taken = runs + 1, taken + int(counts.sum())
             self._keep(ys, int(counts.sum()), open_rows)
             if before is not None:
-                self.ratio[open_rows] = self._difference(ys, before)[open_rows]
+                previous, difference = difference, self._difference(ys, before)
+                bound = 8 * difference if previous is None else np.maximum(2 * difference, previous / 8)
+                self.ratio[open_rows] = bound[open_rows]
                 done = open_rows & (self.ratio <= 1)
                 self.status[done] = IntegrationStatus.SUCCESS
-                open_rows &= ~done
+                open_rows = open_rows & ~done
             before, counts = ys, 2 * counts
         self._mark_nonfinite(open_rows)
         stats = {"evaluations": taken * self.scheme.evaluations if self.terms.nonlinear else 0, "runs": runs}

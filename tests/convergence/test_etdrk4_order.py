@@ -63,7 +63,13 @@ def burgers():
 
 
 #: problem, steps of the coarsest run, error over h^4 at the finest.
-CASES = [(logistic_nonlinear_only, 8, 1.18e-3), (logistic_split, 8, 7.85e-4), (forced, 8, 1.254e-3), (oscillator, 16, 1.98e-2), (burgers, 4, 2.1e-4)]
+CASES = [
+    (logistic_nonlinear_only, 8, 1.18e-3),
+    (logistic_split, 8, 7.85e-4),
+    (forced, 8, 1.254e-3),
+    (oscillator, 16, 1.98e-2),
+    (burgers, 4, 2.1e-4),
+]
 
 
 @pytest.mark.parametrize(("case", "first", "constant"), CASES, ids=[case.__name__ for case, *_ in CASES])

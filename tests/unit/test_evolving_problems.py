@@ -151,7 +151,9 @@ def eigenfunction(grid, sides):
 
 
 def boundary_of(sides):
-    return {f"{axis}_{end}": kind for axis, pair in zip("xyz", sides, strict=False) for end, kind in zip(("low", "high"), pair, strict=True)}
+    return {
+        f"{axis}_{end}": kind for axis, pair in zip("xyz", sides, strict=False) for end, kind in zip(("low", "high"), pair, strict=True)
+    }
 
 
 SIDE_PAIRS = [
@@ -169,7 +171,12 @@ class TestHeat:
     def test_a_mode_decays_exactly_in_time_and_to_second_order_in_space(self, sides):
         d = len(sides)
         problem = Heat(
-            dimension=d, resolution=(10, 6, 8)[:d], extent=(1.0, 0.7, 2.0)[:d], diffusivity=0.3, times=(0.05, 0.1), boundary=boundary_of(sides)
+            dimension=d,
+            resolution=(10, 6, 8)[:d],
+            extent=(1.0, 0.7, 2.0)[:d],
+            diffusivity=0.3,
+            times=(0.05, 0.1),
+            boundary=boundary_of(sides),
         )
         mode, discrete, exact = eigenfunction(problem.grid, sides)
         found = solve(problem, {"initial_temperature": np.asarray(mode)})["temperature"]
@@ -181,7 +188,12 @@ class TestHeat:
         """The dense operator, with the forcing of sources and sides in a further column."""
         hot = {"kind": "dirichlet", "value": 2.0}
         problem = Heat(
-            dimension=2, resolution=(6, 5), diffusivity=0.2, heating=1.5, times=(0.3,), boundary={"x_low": hot, "y_high": {"kind": "neumann", "flux": 0.7}}
+            dimension=2,
+            resolution=(6, 5),
+            diffusivity=0.2,
+            heating=1.5,
+            times=(0.3,),
+            boundary={"x_low": hot, "y_high": {"kind": "neumann", "flux": 0.7}},
         )
         u0 = np.random.default_rng(0).standard_normal((6, 5))
         hx, hy = problem.grid.spacing
@@ -206,7 +218,8 @@ class TestHeat:
         problem = Heat(dimension=1, resolution=16, times=(10.0,), boundary={"x_low": warm, "x_high": warm})
         parameters = problem.sample(seed_words(0, 0, 0))
         low, high = parameters["boundary_x_low"], parameters["boundary_x_high"]
-        assert low.shape == () and low != high
+        assert low.shape == ()
+        assert low != high
         line = low + (high - low) * problem.grid.centers(0)
         np.testing.assert_allclose(solve(problem, parameters)["temperature"], line, atol=1e-12)
 
@@ -220,7 +233,10 @@ class TestHeat:
         ("change", "message"),
         [
             ({"diffusivity": -1.0}, "diffusivity must be a positive number"),
-            ({"dimension": 1, "boundary": {"x_low": {"kind": "neumann", "flux": {"kind": "gaussian_random_field"}}}}, "a side of a 1-D box is a point"),
+            (
+                {"dimension": 1, "boundary": {"x_low": {"kind": "neumann", "flux": {"kind": "gaussian_random_field"}}}},
+                "a side of a 1-D box is a point",
+            ),
             ({"dimension": 4}, "less than or equal to 3"),
         ],
     )
@@ -252,7 +268,9 @@ class TestTemporalError:
     @pytest.mark.parametrize("times", [(1.0,), (0.5, 1.0), (0.25, 0.5, 0.75, 1.0), (0.4, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)])
     def test_repeats_no_run_of_the_solution(self, times):
         """A converged solution differs from its check by rounding at least: equal to the last bit would mean the same steps."""
-        problem = Burgers(resolution=32, times=times, viscosity=Uniform(low=0.1, high=0.2), initial_velocity=GaussianRandomField(boundary="periodic"))
+        problem = Burgers(
+            resolution=32, times=times, viscosity=Uniform(low=0.1, high=0.2), initial_velocity=GaussianRandomField(boundary="periodic")
+        )
         parameters = problem.sample(seed_words(0, 0, 0))
         fields = solve(problem, parameters, rtol=1e-8)
         assert 0 < temporal_error(problem, parameters, fields, 1e-8).relative <= 1e-8

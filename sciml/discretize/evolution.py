@@ -41,7 +41,7 @@ def fields_of(system: SemiDiscrete, trajectory: Trajectory) -> dict[str, Array]:
 def temporal_error(problem: Evolving, parameters: Parameters, fields: Mapping[str, Array], rtol: float) -> Residual:
     """How far `fields` are from the solution of the semi-discrete equations that start from `parameters`.
 
-    The equations are integrated anew to a tenth of `rtol`, with steps that none of the integrator's usual runs has, so that agreement
+    The equations are integrated anew to a quarter of `rtol`, with steps that none of the integrator's usual runs has, so that agreement
     is no matter of repetition.
 
     Returns
@@ -52,7 +52,7 @@ def temporal_error(problem: Evolving, parameters: Parameters, fields: Mapping[st
     system = discretize(problem, parameters)
     assert isinstance(system, SemiDiscrete)
     dt = float(np.diff(problem.times, prepend=0.0).min()) / _REFERENCE_STEPS
-    trajectory = evolve(problem, system, max(rtol, SMALLEST_RTOL) / 10, dt=dt)
+    trajectory = evolve(problem, system, max(rtol, SMALLEST_RTOL) / 4, dt=dt)
     reference = fields_of(system, trajectory)
     worst = 0.0 if trajectory.status.name == "SUCCESS" else float("inf")
     for name, expected in reference.items():
