@@ -35,7 +35,7 @@ def problem_section(record: RunRecord) -> Markup:
         "model predicts": _named(record.config["outputs"], units),
         "random inputs": _laws(problem, random=True) if problem else None,
         "fixed": _laws(problem, random=False) if problem else None,
-        "times": ", ".join(figure(t) for t in trained["times"]) if trained.get("times") else None,
+        "times": ", ".join(f"{t:g}" for t in trained["times"]) if trained.get("times") else None,
         "sides": _sides(trained.get("boundary"), trained["axes"]) if trained.get("boundary") else "not declared",
         "grid": f"{grid_text(trained['shape'])} cells on a box of {grid_text(trained['extent'])}",
         "symmetries": ", ".join(trained.get("symmetries") or ()) or "none",
