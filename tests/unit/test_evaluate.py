@@ -17,8 +17,7 @@ from sciml.data.recipe import list_recipes
 from sciml.discretize import discrete_residual, discretize
 from sciml.errors import CheckpointError, DatasetError
 from sciml.problems import Darcy, Evolving
-from sciml.training import TrainSettings, evaluate, load_operator, train
-from sciml.training import solving
+from sciml.training import TrainSettings, evaluate, load_operator, solving, train
 from sciml.training import speed as speed_of
 from sciml.training.evaluation import TrainedOperator
 from sciml.training.samples import ArraySamples

@@ -267,10 +267,14 @@ class TestTemporalError:
 
     @pytest.mark.parametrize("times", [(1.0,), (0.5, 1.0), (0.25, 0.5, 0.75, 1.0), (0.4, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)])
     def test_repeats_no_run_of_the_solution(self, times):
-        """A converged solution differs from its check by rounding at least: equal to the last bit would mean the same steps."""
-        problem = Burgers(
-            resolution=32, times=times, viscosity=Uniform(low=0.1, high=0.2), initial_velocity=GaussianRandomField(boundary="periodic")
-        )
-        parameters = problem.sample(seed_words(0, 0, 0))
-        fields = solve(problem, parameters, rtol=1e-8)
-        assert 0 < temporal_error(problem, parameters, fields, 1e-8).relative <= 1e-8
+        """A solution differs from its check by rounding at least: equal to the last bit would mean the same steps.
+
+        For the heat equation every run meets the tolerance, so that nothing but the choice of the first steps sets them apart.
+        """
+        viscosity = Uniform(low=0.1, high=0.2)
+        for problem in (
+            Burgers(resolution=32, times=times, viscosity=viscosity, initial_velocity=GaussianRandomField(boundary="periodic")),
+            Heat(resolution=12, times=tuple(t / 10 for t in times)),
+        ):
+            parameters = problem.sample(seed_words(0, 0, 0))
+            assert 0 < temporal_error(problem, parameters, solve(problem, parameters, rtol=1e-8), 1e-8).relative <= 1e-8
