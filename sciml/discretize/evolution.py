@@ -26,7 +26,7 @@ def evolve(problem: Evolving, system: SemiDiscrete, rtol: float, *, dt: float | 
     Parameters
     ----------
     rtol : on the estimated global error of the state at every time, relative to its Euclidean norm.
-    dt, max_steps : largest step of the first run and limit on the steps of one run, see `solvers.integrators.integrate`.
+    dt, max_steps : largest step of the first run and limit on the steps of one run, see `solvers.integrate`.
     """
     span = (0.0, problem.times[-1])
     return integrate(system, span, system.state0, rtol=rtol, dt=dt, save_at=problem.times, max_steps=max_steps)

@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class SemiDiscrete:
-    """``y' = linear y + nonlinear(t, y)`` from ``y(0) = state0``; `solvers.integrators.integrate` takes it as its terms.
+    """``y' = linear y + nonlinear(t, y)`` from ``y(0) = state0``; `solvers.integrate` takes it as its terms.
 
     Attributes
     ----------
