@@ -34,7 +34,7 @@ from sciml.data.writer import ShardWriter
 from sciml.discretize import discretize
 from sciml.errors import RecipeError
 from sciml.mesh import Mesh
-from sciml.problems import BoxProblem, Problem, seed_words
+from sciml.problems import BoxProblem, Evolving, Problem, seed_words
 from sciml.problems.mesh_elliptic import MeshElliptic
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
@@ -186,6 +186,7 @@ def _describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
         origin=domain.origin,
         shape=domain.shape,
         mesh=_mesh_entry(problem),
+        times=problem.times if isinstance(problem, Evolving) else None,
         dtype=recipe.data.dtype,
         boundary=problem.boundary_kinds if isinstance(problem, BoxProblem) else None,
         symmetries=problem.symmetries,

@@ -40,6 +40,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "shape": list(manifest.shape),
         "extent": list(manifest.extent),
         "mesh": manifest.mesh and manifest.mesh.model_dump(),
+        **({} if manifest.times is None else {"times": list(manifest.times)}),
         "boundary": manifest.boundary and {axis: list(kinds) for axis, kinds in zip(manifest.axes, manifest.boundary, strict=True)},
         "symmetries": list(manifest.symmetries),
         "dtype": manifest.dtype,

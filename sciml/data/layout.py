@@ -3,8 +3,8 @@
 The tables here are used three ways: to create a shard, to recognise one that was interrupted, and to check one that came from
 elsewhere. The layout is the data format of The Well (https://polymathic-ai.org/the_well/data_format) with three additions:
 
-* a steady problem has one time level; outputs carry it and inputs do not, so that The Well's reader hands the inputs out as
-  ``constant_fields`` (with ``n_steps_input=0``);
+* a steady problem has one time level, an evolving one those at which it was looked at; outputs carry them and inputs do not, so
+  that The Well's reader hands the inputs out as ``constant_fields`` (with ``n_steps_input=0``);
 * every axis has a dimension scale, a dataset in the root that ``/dimensions`` links to: xarray then shows named dimensions
   (with scales inside ``/dimensions`` h5netcdf does not find them, and it refuses variables with only some axes named);
 * an axis along which a field does not vary is dropped where it comes first and kept with length one elsewhere, since The
@@ -81,7 +81,7 @@ class ShardLayout:
     def scales(self) -> dict[str, np.ndarray]:
         """Coordinate along every axis that occurs; cell centres in space."""
         manifest = self.manifest
-        scales = {"trajectory": self.start + np.arange(self.samples), "time": np.zeros(1, manifest.dtype)}
+        scales = {"trajectory": self.start + np.arange(self.samples), "time": np.array(manifest.times or (0.0,), manifest.dtype)}
         if manifest.mesh is not None:
             scales |= manifest.mesh.scales()
         else:

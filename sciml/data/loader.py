@@ -53,8 +53,9 @@ def open_dataset(path: str | os.PathLike[str], split: str = "train") -> Dataset:
 class Dataset:
     """A split of a dataset: a sequence of samples, each a dict of arrays.
 
-    Grid fields have the grid's shape ``(nx, ny[, nz])``, side fields the side's, scalars ``()``; steady fields carry no time axis. On
-    a mesh fields have the shape ``(nodes,)``, or ``(cells,)`` where they are constant on each cell.
+    Grid fields have the grid's shape ``(nx[, ny[, nz]])``, side fields the side's, scalars ``()``. On a mesh fields have the shape
+    ``(nodes,)``, or ``(cells,)`` where they are constant on each cell. Outputs at several times have the shape ``(len(times), nx, ...)``;
+    those of one time, and steady ones, carry no time axis.
     Files are opened once per process, on first use, so that an instance can be sent to worker processes, forked or spawned.
 
     Attributes
@@ -63,6 +64,7 @@ class Dataset:
     split : "train", "valid" or "test".
     inputs, outputs, scalars : disjoint names; `inputs` are the fields that a model sees, `scalars` the numbers.
     shape, extent, axes : of the grid; `extent` are side lengths.
+    times : of the outputs; None for a steady problem or imported arrays.
     units : per name.
     boundary : per axis the kinds of the low and the high side, None where nobody said.
     symmetries : generators under which the map is equivariant ("reflect_x", "swap_xy" ...).
@@ -80,6 +82,7 @@ class Dataset:
         self.shape = manifest.shape
         self.extent = manifest.extent
         self.axes: tuple[str, ...] = manifest.axes
+        self.times = manifest.times
         self.units = dict(manifest.units)
         self.boundary = manifest.boundary
         self.symmetries = manifest.symmetries

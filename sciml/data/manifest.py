@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from sciml.data.durable import write_text_durably
 from sciml.data.mesh_part import MeshEntry
@@ -48,10 +49,10 @@ class Manifest(BaseModel):
     """Everything a reader has to know before it opens a shard.
 
     `inputs`, `outputs` and `scalars` are disjoint; `inputs` are grid fields or side fields (``boundary_x_low`` ...: the grid's
-    shape without that axis). `boundary` is None where nobody said (imported arrays). `splits` are the sizes asked for; the
-    dataset is complete once the shards cover them. `recipe` is the canonical recipe, or None for imported arrays, which name
-    their `source` instead. `mesh` is None on a grid; on a mesh `shape` is the number of nodes, and `extent` and `origin` are those of
-    the bounding box.
+    shape without that axis). `times` are those of an evolving problem's outputs; None for a steady one. `boundary` is None where
+    nobody said (imported arrays). `splits` are the sizes asked for; the dataset is complete once the shards cover them. `recipe` is
+    the canonical recipe, or None for imported arrays, which name their `source` instead. `mesh` is None on a grid; on a mesh `shape` is
+    the number of nodes, and `extent` and `origin` are those of the bounding box.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -70,6 +71,7 @@ class Manifest(BaseModel):
     origin: tuple[float, ...]
     shape: tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...]
     mesh: MeshEntry | None = None
+    times: Annotated[tuple[float, ...], Field(min_length=1, max_length=4096)] | None = None
     dtype: Literal["float32", "float64"]
     boundary: tuple[tuple[BoundaryKind, BoundaryKind], ...] | None
     symmetries: tuple[str, ...] = ()
@@ -92,10 +94,20 @@ class Manifest(BaseModel):
         names = (*self.inputs, *self.outputs, *self.scalars)
         if len(set(names)) != len(names) or not RESERVED_NAMES.isdisjoint(names):
             raise ValueError(f"names {list(names)} repeat one, or use one of {sorted(RESERVED_NAMES)}, which are axes of the file")
+        if self.times is not None and any(late <= early for early, late in pairwise(self.times)):
+            raise ValueError(f"times {list(self.times)} do not increase")
         longest = max((shard.samples for shard in self.shards), default=0)
         if longest > self.shard_samples:
             raise ValueError(f"a shard has {longest} samples, more than shard_samples = {self.shard_samples}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _steady_says_nothing_of_time(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A steady dataset's manifest reads as it did before there were others."""
+        content: dict[str, Any] = handler(self)
+        if self.times is None:
+            del content["times"]
+        return content
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,11 +120,13 @@ class Manifest(BaseModel):
         return json.dumps(self.recipe, sort_keys=True, separators=(",", ":"))
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """Shape of one sample's array `name`: the grid's, a side's, or ``()`` for a scalar."""
+        """Shape of one sample's array `name`: the grid's, a side's, or ``()`` for a scalar; an output's after several times (T, *grid)."""
         if name in self.scalars:
             return ()
         if self.mesh is not None:
             return self.mesh.shape_of(name)
+        if name in self.outputs and self.times is not None and len(self.times) > 1:
+            return (len(self.times), *self.shape)
         axis = side_axis(name, self.axes)
         return self.shape if axis is None else self.shape[:axis] + self.shape[axis + 1 :]
 

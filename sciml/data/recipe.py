@@ -32,6 +32,7 @@ from sciml.errors import MeshError, RecipeError
 from sciml.mesh import Mesh, read_mesh
 from sciml.problems import Problem, problem_kinds
 from sciml.problems.base import LARGEST_RESOLUTION, BoxProblem
+from sciml.problems.evolving import SMALLEST_RTOL, Evolving
 
 _LARGEST_FILE = 1 << 20
 Split = Literal["train", "valid", "test"]
@@ -44,7 +45,10 @@ class _Section(BaseModel):
 
 
 class SolverSettings(_Section):
-    """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual."""
+    """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual.
+
+    Of a problem that evolves in time `rtol` bounds the time error, and `method` stays "auto".
+    """
 
     method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "minres", "multigrid_cg"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-14, le=1e-2)] = 1e-8
@@ -125,6 +129,16 @@ class Recipe(_Section):
     def kept(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Of arrays on the grid of `solved_problem` what is stored: the centre cell of every block; numbers as they are."""
         return block_centres(fields, self.data.oversampling, self.problem.domain.dimension)
+
+    @model_validator(mode="after")
+    def _solver_fits(self) -> Recipe:
+        if isinstance(self.problem, Evolving):
+            what = f"problem {self.problem.kind!r} evolves in time"
+            if self.solver.method != "auto":
+                raise ValueError(f"solver.method = {self.solver.method!r} solves linear systems, and {what}: leave it out")
+            if self.solver.rtol < SMALLEST_RTOL:
+                raise ValueError(f"solver.rtol = {self.solver.rtol:g}: {what}, where rounding counts below {SMALLEST_RTOL:g}: raise it")
+        return self
 
     def canonical_json(self) -> str:
         """The recipe with every default written out, keys sorted: equal text means equal recipe."""

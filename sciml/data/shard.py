@@ -30,8 +30,10 @@ class Certificate:
     ----------
     index : number of the sample in its random stream, or its row in the imported file.
     seed_words : four uint64 that the parameters were drawn from; zeros for imported arrays.
-    relative_residual : ``||b - A x|| / ||b||`` of the solution in float64, recomputed; NaN for imported arrays.
-    iterations, method, solve_seconds : of the linear solve; seconds include the assembly.
+    relative_residual : how far the solution in float64 is from solving its discrete equations, recomputed; NaN for imported arrays.
+        Of a steady problem ``||b - A x|| / ||b||``. Of an evolving one the time error: the relative L2 difference, largest over
+        the times, to an integration with other steps to a quarter of the tolerance (`sciml.discretize.temporal_error`).
+    iterations, method, solve_seconds : of the linear solve, or steps of the time integration; seconds include the assembly.
     """
 
     index: int
@@ -85,7 +87,7 @@ class ShardReader:
         return cls.open(root, replace(layout, samples=samples), path)
 
     def sample(self, position: int) -> dict[str, np.ndarray]:
-        """All arrays of one sample, without the time axis."""
+        """All arrays of one sample, without the time axis where that has length one."""
         shape_of = self.layout.manifest.shape_of
         with reading(self.path):
             return {name: np.asarray(data[position]).reshape(shape_of(name)) for name, data in self._datasets.items()}

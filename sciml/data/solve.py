@@ -12,12 +12,13 @@ from itertools import groupby
 
 import numpy as np
 
+from sciml.data.evolving import METHOD, Unsolved, solve_evolving
 from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Certificate, Sample
-from sciml.discretize import LinearSystem, discretize
-from sciml.problems import seed_words
-from solvers import Solution, SolverError, Status, linear_solve_many
+from sciml.discretize import LinearSystem, SemiDiscrete, discretize
+from sciml.problems import Evolving, seed_words
+from solvers import SolverError, Status, linear_solve_many
 
 Solved = tuple[dict[str, np.ndarray], Certificate]
 
@@ -29,18 +30,18 @@ def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[S
     """
     with one_thread():
         drawn = (_draw(recipe, stream, index) for index in indices if not stopping())
-        together = groupby(drawn, key=lambda one: id(one.system.operator))  # alive in the group, so that no other takes its id
+        together = groupby(drawn, key=_shared)
         return [solved for _, group in together if not stopping() for solved in _solve(recipe, stream, list(group))]
 
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """A sample with its parameters and its linear system, and the seconds that assembling took."""
+    """A sample with its parameters and its discretisation, and the seconds that assembling took."""
 
     index: int
     words: tuple[int, ...]
     parameters: dict[str, np.ndarray]
-    system: LinearSystem
+    system: LinearSystem | SemiDiscrete
     seconds: float
 
 
@@ -54,27 +55,45 @@ def _draw(recipe: Recipe, stream: int, index: int) -> _Drawn:
     return _Drawn(index, words, parameters, system, time.perf_counter() - began)
 
 
+def _shared(drawn: _Drawn) -> tuple[str, int]:
+    """Equal for neighbours with the same matrix, which lives as long as its group, so that no other takes its id."""
+    return ("matrix", id(drawn.system.operator)) if isinstance(drawn.system, LinearSystem) else ("sample", drawn.index)
+
+
 def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]:
-    """Solve samples that share their matrix."""
+    """Solve a sample that evolves, or samples that share their matrix."""
     began = time.perf_counter()
-    B = np.array([one.system.rhs for one in group])
     system = group[0].system
+    if isinstance(system, SemiDiscrete):
+        (drawn,) = group
+        try:
+            evolved = solve_evolving(recipe, drawn.parameters, system)
+        except Unsolved as error:
+            raise SolverError(_complaint(recipe, stream, drawn.index, str(error))) from None
+        figures = (evolved.residual, evolved.steps, METHOD, drawn.seconds + evolved.seconds)
+        return [_certified(recipe, stream, drawn, evolved.fields, figures)]
     reused = system.hierarchy if recipe.solver.method == "auto" else None
     M = None if reused is None else reused.preconditioner(system.operator)
+    systems = [one.system for one in group if isinstance(one.system, LinearSystem)]
+    B = np.array([one.rhs for one in systems])
     solutions = linear_solve_many(system.operator, B, recipe.solver.method, M=M, rtol=recipe.solver.rtol)
     each = (time.perf_counter() - began) / len(group)
-    return [_certified(recipe, stream, one, solution, each) for one, solution in zip(group, solutions, strict=True)]
+    solved = []
+    for drawn, own, solution in zip(group, systems, solutions, strict=True):
+        if solution.status is not Status.SUCCESS:
+            what = f"{solution.method} ended with {solution.status.name}: {solution.diagnosis}"
+            raise SolverError(_complaint(recipe, stream, drawn.index, what))
+        figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + each)
+        solved.append(_certified(recipe, stream, drawn, own.unpack(solution.x), figures))
+    return solved
 
 
-def _certified(recipe: Recipe, stream: int, drawn: _Drawn, solution: Solution, seconds: float) -> Solved:
+def _certified(recipe: Recipe, stream: int, drawn: _Drawn, fields: Sample, figures: tuple[float, int, str, float]) -> Solved:
+    """A solved sample as it is stored; `figures` are residual, iterations, method and seconds."""
     dtype = np.dtype(recipe.data.dtype)
-    if solution.status is not Status.SUCCESS:
-        what = f"{solution.method} ended with {solution.status.name}: {solution.diagnosis}"
-        raise SolverError(_complaint(recipe, stream, drawn.index, what))
-    stored = {name: np.asarray(value, dtype) for name, value in drawn.system.unpack(solution.x).items()}
+    stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
     if not all(np.isfinite(value).all() for value in stored.values()):
         raise SolverError(_complaint(recipe, stream, drawn.index, f"the solution does not fit into {dtype}"))
-    figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + seconds)
     return recipe.kept({**drawn.parameters, **stored}), Certificate(drawn.index, drawn.words, *figures)
 
 
@@ -86,4 +105,6 @@ def sample_bytes(recipe: Recipe, sample: Sample) -> int:
     """Size of a stored sample with these random parameters."""
     item = np.dtype(recipe.data.dtype).itemsize
     cells = int(np.prod(recipe.problem.domain.shape))
+    if isinstance(recipe.problem, Evolving):
+        cells *= len(recipe.problem.times)
     return item * (len(recipe.problem.outputs) * cells + sum(value.size for value in sample.values()))

@@ -17,11 +17,13 @@ FILE_NAME = "stats.yaml"
 def write_statistics(root: Path, manifest: Manifest) -> None:
     """Write ``stats.yaml`` from the training split, one sample at a time, in float64.
 
-    Steady fields have no differences between time levels. The reader wants those keys all the same, for a model that predicts the
-    change from nothing to the field: mean and deviation of the field itself.
+    Fields at one time have no differences between time levels. The reader wants those keys all the same, for a model that predicts
+    the change from nothing to the field: mean and deviation of the field itself.
     """
     names = (*manifest.inputs, *manifest.outputs)
     moments = {name: np.zeros(3) for name in names}  # count, mean, sum of squared deviations
+    changing = {name for name in manifest.outputs if manifest.shape_of(name) != manifest.shape}
+    changes = {name: np.zeros(3) for name in changing}
     for shard in manifest.shards:
         if shard.split == "train":
             layout = ShardLayout(manifest, shard.split, shard.start, shard.samples)
@@ -31,7 +33,9 @@ def write_statistics(root: Path, manifest: Manifest) -> None:
                     for name, value in reader.sample(position).items():
                         if name in moments:
                             moments[name] = _merged(moments[name], value.astype(np.float64))
-    write_text_durably(root / FILE_NAME, _as_yaml(moments))
+                        if name in changing:
+                            changes[name] = _merged(changes[name], np.diff(value.astype(np.float64), axis=0))
+    write_text_durably(root / FILE_NAME, _as_yaml(moments, {**moments, **changes}))
 
 
 def _merged(moments: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -43,10 +47,13 @@ def _merged(moments: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.array([total, mean + delta * values.size / total, squares])
 
 
-def _as_yaml(moments: dict[str, np.ndarray]) -> str:
-    mean = {name: float(mean) for name, (_, mean, _) in moments.items()}
-    std = {name: float(np.sqrt(squares / max(count, 1))) for name, (count, _, squares) in moments.items()}
-    rms = {name: float(np.hypot(mean[name], std[name])) for name in moments}
-    tables = {"mean": mean, "std": std, "rms": rms, "mean_delta": mean, "std_delta": std, "rms_delta": rms}
+def _as_yaml(moments: dict[str, np.ndarray], changes: dict[str, np.ndarray]) -> str:
+    tables = _tables(moments) | {f"{key}_delta": table for key, table in _tables(changes).items()}
     # A mantissa with a point and a signed exponent: YAML 1.1 takes "1e-05" for text.
     return "".join(f"{key}:\n" + "".join(f"  {name}: {value:.16e}\n" for name, value in table.items()) for key, table in tables.items())
+
+
+def _tables(moments: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    mean = {name: float(mean) for name, (_, mean, _) in moments.items()}
+    std = {name: float(np.sqrt(squares / max(count, 1))) for name, (count, _, squares) in moments.items()}
+    return {"mean": mean, "std": std, "rms": {name: float(np.hypot(mean[name], std[name])) for name in moments}}

@@ -49,7 +49,8 @@ class _Findings:
 def verify(path: str | os.PathLike[str]) -> CheckReport:
     """Read every byte of a dataset and recompute what can be recomputed.
 
-    Residuals are recomputed from the stored parameters and outputs with the problem's own operator. The gate is the recipe's
+    Residuals are recomputed from the stored parameters and outputs with the problem's own operator; an evolving problem is integrated
+    anew from its stored initial state, to a quarter of the tolerance and with other steps. The gate is the recipe's
     `rtol`, plus for float32 what rounding the fields to float32 can add at most. Fields that were solved on a finer grid than they are
     kept on have no residual; their stored certificates are checked, and their parameters are drawn anew on the fine grid.
 
@@ -94,6 +95,7 @@ def _recipe(root: Path, manifest: Manifest) -> Recipe | None:
         "outputs": (manifest.outputs, problem.outputs),
         "axes": (manifest.axes, problem.domain.axes),
         "shape": (manifest.shape, problem.domain.shape),
+        "times": (manifest.times, getattr(problem, "times", None)),
         "extent": (manifest.extent, problem.domain.extent),
         "dtype": (manifest.dtype, recipe.data.dtype),
         "seed": (manifest.seed, recipe.data.seed),
@@ -169,7 +171,7 @@ def _redraw(recipe: Recipe, split: Split, number: int, sample: Sample, certifica
 
 
 def _recompute(recipe: Recipe, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
-    from sciml.discretize import discrete_residual
+    from sciml.data.evolving import recomputed_residual
 
     parameters = {name: sample[name] for name in recipe.problem.inputs}
     found.stored.append(certificate.relative_residual)
@@ -177,7 +179,7 @@ def _recompute(recipe: Recipe, sample: Sample, certificate: Certificate, where: 
         recipe.problem.check(parameters)
         if recipe.data.oversampling > 1:
             return
-        residual = discrete_residual(recipe.problem, parameters, {name: sample[name] for name in recipe.problem.outputs})
+        residual = recomputed_residual(recipe, parameters, {name: sample[name] for name in recipe.problem.outputs})
     except DatasetError as error:
         found.add("range", f"{where}: {error}")
         return

@@ -1,6 +1,18 @@
 """From a problem and its parameters to something a solver takes."""
 
-from sciml.discretize import convection_diffusion, helmholtz, mesh  # noqa: F401 - they register their kinds
-from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize
+from sciml.discretize import burgers, convection_diffusion, heat, helmholtz, mesh  # noqa: F401 - they register their kinds
+from sciml.discretize.evolution import evolve, fields_of, temporal_error
+from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize, linear_system
+from sciml.discretize.semi_discrete import SemiDiscrete
 
-__all__ = ["LinearSystem", "Residual", "discrete_residual", "discretize"]
+__all__ = [
+    "LinearSystem",
+    "Residual",
+    "SemiDiscrete",
+    "discrete_residual",
+    "discretize",
+    "evolve",
+    "fields_of",
+    "linear_system",
+    "temporal_error",
+]

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sciml.discretize.semi_discrete import SemiDiscrete
 from sciml.errors import DatasetError
 from sciml.grid import Grid
 from sciml.problems.base import BoxProblem
@@ -46,8 +47,9 @@ class LinearSystem:
 
 
 @singledispatch
-def discretize(problem: Problem, parameters: Parameters) -> LinearSystem:
-    """Assemble the linear system of a steady problem; register another kind with ``@discretize.register``.
+def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiDiscrete:
+    """Assemble the linear system of a steady problem, or what an evolving one integrates; register another kind with
+    ``@discretize.register``.
 
     Raises
     ------
@@ -55,6 +57,14 @@ def discretize(problem: Problem, parameters: Parameters) -> LinearSystem:
         problem cannot balance.
     """
     raise TypeError(f"no discretisation is registered for problem kind {problem.kind!r}")
+
+
+def linear_system(problem: Problem, parameters: Parameters) -> LinearSystem:
+    """`discretize` of a steady problem; raises TypeError for one that evolves in time."""
+    system = discretize(problem, parameters)
+    if not isinstance(system, LinearSystem):
+        raise TypeError(f"problem kind {problem.kind!r} evolves in time: it has no linear system, and its fields a `temporal_error`")
+    return system
 
 
 @discretize.register
@@ -68,7 +78,7 @@ def elliptic_system(problem: Elliptic, parameters: Parameters) -> LinearSystem:
         for end, kind in zip(("low", "high"), problem.boundary_kinds[axis], strict=True):
             if kind != "periodic":
                 data = problem.side_value(f"{name}_{end}", parameters)
-                _add_side(rhs, operator, axis, end, kind, data, grid.spacing[axis])
+                add_side(rhs, operator, axis, end, kind, data, grid.spacing[axis])
     if operator.is_singular:
         _balance(problem, rhs)
     return LinearSystem(operator, rhs, lambda x: {problem.unknown: x}, lambda fields: fields[problem.unknown])
@@ -87,7 +97,7 @@ def _constant_operator(grid: Grid, sides: Sides, coefficient: float, reaction: f
     return diffusion_operator(coefficient, shape=grid.shape, spacing=grid.spacing, sides=sides, reaction=reaction)
 
 
-def _add_side(rhs: Array, operator: StencilOperator, axis: int, end: str, kind: str, data: Array, h: float) -> None:
+def add_side(rhs: Array, operator: StencilOperator, axis: int, end: str, kind: str, data: Array, h: float) -> None:
     """Move known boundary data to the right-hand side of the cells that touch the side."""
     layer = (slice(None),) * axis + (0 if end == "low" else -1,)
     rhs[layer] += operator.faces[axis][layer] * data if kind == "dirichlet" else data / h
@@ -110,7 +120,7 @@ class Residual:
 
     Attributes
     ----------
-    relative : ``||b - A x||_2 / ||b||_2``.
+    relative : ``||b - A x||_2 / ||b||_2``; of an evolving problem the time error, see `temporal_error`.
     relative_dual : the same ratio in the norm of H^-1, through the constant-coefficient operator with the problem's boundary
         conditions; rough errors count for as much as they move the solution. NaN where the unknowns are not one field on the grid.
     rounding : what rounding the fields to float32 can add to `relative`, ``u ||  |A| |x|  ||_2 / ||b||_2`` with u = 2^-24.
@@ -132,7 +142,7 @@ def discrete_residual(problem: Problem, parameters: Parameters, fields: Mapping[
     >>> discrete_residual(problem, {}, problem.exact({})).relative_dual < 2e-3  # the truncation error of the scheme
     True
     """
-    system = discretize(problem, parameters)
+    system = linear_system(problem, parameters)
     A, b = system.operator, system.rhs
     x = np.asarray(system.pack(fields), np.float64).ravel()
     scale = float(np.abs(b).max()) or 1.0  # norms of very small or large numbers would vanish or overflow

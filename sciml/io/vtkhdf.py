@@ -2,11 +2,12 @@
 
 The format (https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/index.html) stores images with x running fastest,
 so that arrays are transposed to ``(nz, ny, nx)``; a plane has two axes only. Values belong to cells here as they do in the solver.
+Several times go in front of these axes, with a ``Steps`` group that says when they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -20,7 +21,8 @@ _VERSION = (2, 0)
 def image(dataset: Dataset, sample: Mapping[str, np.ndarray]) -> bytes:
     """The file's bytes: grid fields become cell data under their own names; side fields and scalars become field data.
 
-    They are made in memory: HDF5 ends the process where a disk fills up under it.
+    Outputs at several times make a time series, in which the inputs stay. The bytes are made in memory: HDF5 ends the process where a
+    disk fills up under it.
 
     Raises
     ------
@@ -28,7 +30,8 @@ def image(dataset: Dataset, sample: Mapping[str, np.ndarray]) -> bytes:
         A grid that is neither a plane nor a box.
     """
     if len(dataset.shape) not in (2, 3):
-        raise DatasetError(f"{dataset.root} has a grid of {len(dataset.shape)} axes: only planes and boxes can be exported")
+        what = f"{dataset.root} has a grid of one axis, and a VTK image is a plane or a box"
+        raise DatasetError(f"{what}: read it with sciml.open_dataset, or xarray, and draw it with `sciml report`")
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         _write(file.create_group("VTKHDF"), dataset, sample)
         file.flush()
@@ -48,8 +51,26 @@ def _write(root: h5py.Group, dataset: Dataset, sample: Mapping[str, np.ndarray])
     root.attrs["Spacing"] = np.array((*spacing, *(1.0,) * flat))
     root.attrs["Direction"] = np.eye(3).ravel()
     cell_data, field_data = root.create_group("CellData"), root.create_group("FieldData")
+    times = dataset.times if dataset.times and len(dataset.times) > 1 else None
     for name, value in sample.items():
-        if value.shape == dataset.shape:
-            cell_data.create_dataset(name, data=value.T)
+        if name in dataset.outputs and times:
+            cell_data.create_dataset(name, data=np.moveaxis(value.T, -1, 0))
+        elif value.shape == dataset.shape:
+            cell_data.create_dataset(name, data=value.T[None] if times else value.T)
         else:
             field_data.create_dataset(name, data=np.atleast_1d(value).ravel())
+    if times:
+        _write_steps(root, times, dataset.outputs)
+
+
+def _write_steps(root: h5py.Group, times: Sequence[float], outputs: Sequence[str]) -> None:
+    """The times, and for every array at which of its entries a time begins: the same one for what does not change."""
+    steps = root.create_group("Steps")
+    steps.attrs["NSteps"] = np.int64(len(times))
+    steps.create_dataset("Values", data=np.array(times))
+    constant, counting = np.zeros(len(times), np.int64), np.arange(len(times))
+    for name in root["CellData"]:
+        steps.create_dataset(f"CellDataOffsets/{name}", data=counting if name in outputs else constant)
+    for name, array in root["FieldData"].items():
+        steps.create_dataset(f"FieldDataOffsets/{name}", data=constant)
+        steps.create_dataset(f"FieldDataSizes/{name}", data=np.tile([1, array.size], (len(times), 1)))

@@ -21,7 +21,7 @@ def build(name: str, settings: Mapping[str, Any], in_channels: int, out_channels
     name : ``"fno"``, ``"tfno"`` or ``"uno"``.
     settings : fields of `OperatorSettings`; those left out have its defaults.
     in_channels, out_channels : fields that go in and come out; coordinates are added by the network itself.
-    dimension : 2 or 3.
+    dimension : 1, 2 or 3.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def build(name: str, settings: Mapping[str, Any], in_channels: int, out_channels
         for an unknown model or setting, or a value out of range.
     """
     checked = OperatorSettings(model=name, **settings)
-    if dimension not in (2, 3):
-        raise SettingsError(f"dimension = {dimension} is not supported by the operator networks; use data on 2-D or 3-D grids")
+    if dimension not in (1, 2, 3):
+        raise SettingsError(f"dimension = {dimension} is not supported by the operator networks; use data on grids of 1 to 3 axes")
     from sciml.models.operators import grid_operator  # torch and neuraloperator take seconds to load
 
     return grid_operator(checked, in_channels, out_channels, dimension)

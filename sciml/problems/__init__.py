@@ -1,8 +1,11 @@
 """PDE problems, each declared once."""
 
 from sciml.problems.base import BoxProblem
+from sciml.problems.burgers import Burgers
 from sciml.problems.convection_diffusion import ConvectionDiffusion
 from sciml.problems.darcy import Darcy
+from sciml.problems.evolving import Evolving
+from sciml.problems.heat import Heat
 from sciml.problems.heat_step import HeatStep
 from sciml.problems.helmholtz import Helmholtz
 from sciml.problems.mesh_elliptic import MeshDarcy, MeshPoisson
@@ -12,8 +15,11 @@ from sciml.problems.screened_poisson import ScreenedPoisson
 
 __all__ = [
     "BoxProblem",
+    "Burgers",
     "ConvectionDiffusion",
     "Darcy",
+    "Evolving",
+    "Heat",
     "HeatStep",
     "Helmholtz",
     "MeshDarcy",

@@ -23,13 +23,13 @@ class BoxProblem(Problem):
 
     Parameters
     ----------
-    dimension : 2 or 3.
+    dimension : 1, 2 or 3.
     resolution : cells along each axis; one number stands for all axes.
     extent : side lengths of the box; one number stands for all axes.
     boundary : condition of each side.
     """
 
-    dimension: Annotated[int, Field(ge=2, le=3)] = 2
+    dimension: Annotated[int, Field(ge=1, le=3)] = 2
     resolution: tuple[Cells, ...] = (64, 64)
     extent: tuple[Length, ...] = (1.0, 1.0)
     boundary: Boundary = Boundary()
@@ -39,8 +39,8 @@ class BoxProblem(Problem):
     def _one_number_means_all_axes(cls, content: Any) -> Any:
         if not isinstance(content, Mapping):
             return content
-        dimension = content.get("dimension", 2)
-        if dimension not in (2, 3):
+        dimension = content.get("dimension", cls.model_fields["dimension"].default)
+        if dimension not in (1, 2, 3):
             return content  # refused by its own field
         defaults = {"resolution": 64, "extent": 1.0}
         given = {name: content.get(name, default) for name, default in defaults.items()}
@@ -52,8 +52,10 @@ class BoxProblem(Problem):
             value = getattr(self, name)
             if len(value) != self.dimension:
                 raise ValueError(f"{name} = {list(value)} does not fit dimension = {self.dimension}: give one entry an axis, or one number")
-        if self.dimension == 2 and self.boundary.pair("z") != Boundary().pair("z"):
-            raise ValueError("boundary names a z side, but dimension = 2: drop it, or set dimension = 3")
+        for axis in AXES[self.dimension :]:
+            if self.boundary.pair(axis) != Boundary().pair(axis):
+                needed = AXES.index(axis) + 1
+                raise ValueError(f"boundary names a {axis} side, but dimension = {self.dimension}: drop it, or set dimension = {needed}")
         self.refuse_infinite_variance()
         return self
 

@@ -11,12 +11,14 @@ from typing import Any
 class Jet:
     """Value and derivatives of one field at the same points; None for what was not asked for.
 
-    Attributes are arrays or tensors of one shape (or plain numbers): `value`, `gradient` (one entry an axis), `laplacian`.
+    Attributes are arrays or tensors of one shape (or plain numbers): `value`, `gradient` (one entry an axis), `laplacian`,
+    `time_derivative`.
     """
 
     value: Any = None
     gradient: tuple[Any, ...] | None = None
     laplacian: Any = None
+    time_derivative: Any = None
 
 
 Jets = Mapping[str, Jet]

@@ -80,6 +80,8 @@ class Problem(BaseModel):
         """Refuse laws whose fields have no variance in the limit of fine grids (`ValueError`); a domain's validator calls this last."""
         for name, law in self.laws().items():
             field, d = getattr(law, "field", law), self.support(name).dimension
+            if isinstance(field, GaussianRandomField) and d == 0:
+                raise ValueError(f"{name}: a side of a 1-D box is a point, which no field lives on: give a number, or kind = 'uniform'")
             if isinstance(field, GaussianRandomField) and field.alpha <= d / 2:
                 what = f"{name}: alpha = {field.alpha:g} gives a field of infinite variance in {d} dimensions"
                 raise ValueError(f"{what}: take alpha > {d / 2:g}")

@@ -43,6 +43,24 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, title: s
     return element("figure", _svg(title, ends, *axes, *marks), legend)
 
 
+def profile_chart(series: Sequence[Series], limits: tuple[float, float], *, x_label: str, title: str, alt: str) -> Markup:
+    """Lines over two linear axes, the vertical one from ``limits[0]`` to ``limits[1]``; a value that is not finite ends its line there."""
+    low, high = limits if limits[1] > limits[0] else (limits[0] - 0.5, limits[0] + 0.5)
+    if not math.isfinite(high - low) or high == low:
+        return element("figure", element("figcaption", title), element("p", "The values span too much to draw.", class_="note"))
+    xs = [x for line in series for x in line.x]
+    x_scale, x_ticks = _linear_axis(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    y_scale, y_ticks = _linear_axis(low, high, HEIGHT - BOTTOM, TOP)
+    marks = [
+        _line(Series(line.label, *zip(*finite, strict=True)), index, x_scale, y_scale)
+        for index, line in enumerate(series)
+        if (finite := [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)])
+    ]
+    legend = [element("span", _swatch(index), line.label, class_="key") for index, line in enumerate(series)]
+    chart = _svg(title, alt, *_axes(x_scale, x_ticks, y_scale, y_ticks, x_label, ""), *marks)
+    return element("figure", element("figcaption", title), chart, element("p", *legend, class_="legend"))
+
+
 def histogram(values: Sequence[float], marks: Mapping[str, float], *, x_label: str, title: str) -> Markup:
     """Counts of `values` in equal bins, with a labelled vertical line for each of `marks`."""
     finite = sorted(value for value in values if math.isfinite(value))

@@ -149,13 +149,25 @@ def plot_sample(axes: Sequence[Axes], sample: Sample, output: str, units: Mappin
     return axes
 
 
-def sample_figure(sample: Sample, units: Mapping[str, str]) -> Figure:
-    """One row of four pictures for each output of the sample."""
+def sample_figure(sample: Sample, units: Mapping[str, str], extent: Sequence[float] = (1.0,)) -> Figure:
+    """One row of pictures for each output of the sample: four maps, or three charts of lines over ``extent[0]`` in one dimension."""
     outputs = list(sample.truth)
+    if sample.truth[outputs[0]].ndim == 1:
+        return _profile_figure(sample, units, outputs, float(extent[0]))
     figure = Figure(figsize=(11.0, 3.35 * len(outputs)), layout="constrained")
     rows = figure.subplots(len(outputs), 4, squeeze=False)
     for row, output in zip(rows, outputs, strict=True):
         plot_sample(list(row), sample, output, units)
+    return figure
+
+
+def _profile_figure(sample: Sample, units: Mapping[str, str], outputs: Sequence[str], length: float) -> Figure:
+    from sciml.report.profiles import plot_profiles
+
+    figure = Figure(figsize=(11.0, 2.9 * len(outputs)), layout="constrained")
+    rows = figure.subplots(len(outputs), 3, squeeze=False)
+    for row, output in zip(rows, outputs, strict=True):
+        plot_profiles(list(row), sample, output, units, length)
     return figure
 
 
@@ -178,6 +190,6 @@ def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> P
         raise InputError(f"{path} is a folder and cannot be the picture: give a file that ends in .png")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = io.BytesIO()
-    sample_figure(chosen[0], record.units).savefig(picture, dpi=110, format="png")
+    sample_figure(chosen[0], record.units, record.config["data"]["extent"]).savefig(picture, dpi=110, format="png")
     write_bytes_durably(path, picture.getvalue())
     return path

@@ -23,6 +23,7 @@ from sciml.report.schema import CONFIG, EVALUATION, ROW, misfit
 
 Object: TypeAlias = Mapping[str, Any]
 RANKS = ("best", "median", "worst")
+_SNAPSHOTS = 4
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def _config(path: Path) -> Object:
         raise CheckpointError(f"{path} holds no config.json: give a folder made by `sciml train`")
     config = _object(file, CONFIG)
     axes = len(config["data"]["axes"])
-    boundary = config["data"].get("boundary") or [["", ""]] * axes
-    if config["format"] != "sciml-run" or len(boundary) != axes or any(len(pair) != 2 for pair in boundary):
+    boundary, extent = config["data"].get("boundary") or [["", ""]] * axes, config["data"]["extent"]
+    if config["format"] != "sciml-run" or {len(boundary), len(extent)} != {axes} or any(len(pair) != 2 for pair in boundary):
         raise CheckpointError(f"{file} does not describe a run: give a folder made by `sciml train`")
     return config
 
@@ -164,7 +165,10 @@ def _samples(file: Path) -> tuple[Sample, ...]:
         with zipfile.ZipFile(file) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
         arrays = read_npz(file, names)
-        return tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
+        samples = tuple(_sample(rank, arrays) for rank in RANKS if f"{rank}/index" in arrays)
+        if len({values.ndim for sample in samples for values in sample.truth.values()}) > 1:
+            raise ValueError("its fields have different numbers of axes")
+        return samples
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:  # DatasetError is a ValueError
         raise _damaged(file, str(error) or type(error).__name__) from None
 
@@ -174,10 +178,20 @@ def _sample(rank: str, arrays: Mapping[str, np.ndarray]) -> Sample:
         prefix = f"{rank}/{kind}/"
         return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
-    truth, prediction = group("truth"), group("prediction")
-    if not truth or any(prediction[name].shape != values.shape or values.ndim not in (2, 3) for name, values in truth.items()):
+    truth, prediction = _few_times(group("truth")), group("prediction")
+    if not truth or any(prediction[name].shape != values.shape or values.ndim not in (1, 2, 3) for name, values in truth.items()):
         raise ValueError(f"{rank}: truth and prediction do not fit together")
+    prediction = {name: prediction[name] for name in truth}
     return Sample(rank, int(arrays[f"{rank}/index"]), float(arrays[f"{rank}/relative_l2"]), group("inputs"), truth, prediction)
+
+
+def _few_times(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """At most four of many snapshots, evenly spread, the last one among them; `outputs` themselves where they are no snapshots."""
+    names = list(outputs)
+    if len(names) <= _SNAPSHOTS or not all("(t=" in name for name in names):
+        return outputs
+    chosen = np.unique(np.linspace(0, len(names) - 1, _SNAPSHOTS).round().astype(int))
+    return {names[index]: outputs[names[index]] for index in chosen}
 
 
 def _dataset(config: Object) -> tuple[Object | None, str, Recipe | None]:

@@ -24,6 +24,7 @@ from sciml.report.fields import (
 )
 from sciml.report.markup import Markup, check_table, element, facts, join, section, table
 from sciml.report.notation import duration, figure, percent, with_unit
+from sciml.report.profiles import profile_figures
 from sciml.report.record import RunRecord
 from sciml.report.sections import grid_text
 
@@ -81,6 +82,8 @@ def accuracy_section(record: RunRecord) -> Markup:
     residual = details.get("residual")
     if residual:
         rows.append(_error_row("residual in the equation, H⁻¹ norm", residual["relative_dual"]))
+    elif record.recipe is not None:
+        intro += " Predictions are states at single times, between which the equation holds: they have no residual of their own."
     rows += [_error_row(_elsewhere(report["details"]), report["details"]["relative_l2"]) for report in record.elsewhere.values()]
     summary = table(headings, rows, numeric=(1, 2, 3, 4))
     return section("Accuracy", element("p", intro), element("div", chart, summary, class_="columns"), identifier="accuracy")
@@ -105,8 +108,10 @@ def samples_section(record: RunRecord) -> Markup:
     if not record.samples:
         return section("Samples", element("p", NOT_EVALUATED, class_="note"), identifier="samples")
     outputs = list(record.samples[0].truth)
-    differences = {name: symmetric_limits(*(plane(sample.difference(name))[0] for sample in record.samples)) for name in outputs}
     shape = record.samples[0].truth[outputs[0]].shape
+    if len(shape) == 1:
+        return _profiles_section(record)
+    differences = {name: symmetric_limits(*(plane(sample.difference(name))[0] for sample in record.samples)) for name in outputs}
     note = "Truth and prediction share one scale within a sample; the difference has the same scale in all samples, so that they compare."
     if len(shape) == 3:
         note += f" Fields of {grid_text(shape)} cells are shown in their middle slice along z."
@@ -114,9 +119,29 @@ def samples_section(record: RunRecord) -> Markup:
     return section("Samples", element("p", note, class_="note"), *parts, identifier="samples")
 
 
-def _sample(sample: Sample, differences: Mapping[str, Limits | None], units: Mapping[str, str]) -> Markup:
+def _profiles_section(record: RunRecord) -> Markup:
+    """The same for fields on an interval, as lines."""
+    differences = {name: symmetric_limits(*(sample.difference(name) for sample in record.samples)) for name in record.samples[0].truth}
+    length = float(record.config["data"]["extent"][0])
+    parts = [element("p", "The difference has the same scale in all samples, so that they compare.", class_="note")]
+    for sample in record.samples:
+        others = [_number_or_side(name, values, record.units.get(name, "")) for name, values in sample.inputs.items() if values.ndim != 1]
+        charts = element("div", *profile_figures(sample, differences, record.units, length), class_="columns")
+        parts += [_heading(sample), charts, _further(others)]
+    return section("Samples", *parts, identifier="samples")
+
+
+def _heading(sample: Sample) -> Markup:
     error = f": relative L2 error {percent(sample.error)}" if sample.error is not None else ""
     number = f" (number {sample.index})" if sample.index is not None else ""
+    return element("h3", f"{sample.rank.capitalize()} sample{number}{error}")
+
+
+def _further(others: list[str]) -> Markup:
+    return element("p", "Further inputs: " + "; ".join(others) + ".", class_="note") if others else Markup()
+
+
+def _sample(sample: Sample, differences: Mapping[str, Limits | None], units: Mapping[str, str]) -> Markup:
     grid = next(iter(sample.truth.values())).shape
     pictures, others = [], []
     for name, values in sample.inputs.items():
@@ -132,8 +157,7 @@ def _sample(sample: Sample, differences: Mapping[str, Limits | None], units: Map
             _field(f"prediction: {name}", prediction, unit, OUTPUT_COLOURS, shared, sample.rank),
             _field("prediction − truth", sample.difference(name), unit, DIFFERENCE_COLOURS, differences[name], sample.rank),
         ]
-    extra = element("p", "Further inputs: " + "; ".join(others) + ".", class_="note") if others else Markup()
-    return join((element("h3", f"{sample.rank.capitalize()} sample{number}{error}"), element("div", *pictures, class_="fields"), extra))
+    return join((_heading(sample), element("div", *pictures, class_="fields"), _further(others)))
 
 
 def _field(title: str, values: NDArray[Any], unit: str, colours: str, limits: Limits | None, rank: str) -> Markup:

@@ -35,6 +35,7 @@ CONFIG = {
         "axes": [TEXT],
         "boundary?": [[TEXT]],
         "symmetries?": [TEXT],
+        "times?": [(int, float)],
     },
 }
 ROW = {"epoch": COUNT, "train_loss?": NUMBER, "valid_relative_l2?": NUMBER, "valid_relative_h1?": NUMBER, "seconds?": NUMBER}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.fields import Constant, Law
-from sciml.problems import Problem
+from sciml.problems import Evolving, Problem
 from sciml.report.commands import reproduce
 from sciml.report.markup import Markup, element, escape, facts, join, section
 from sciml.report.notation import duration, figure, with_unit
@@ -35,6 +35,7 @@ def problem_section(record: RunRecord) -> Markup:
         "model predicts": _named(record.config["outputs"], units),
         "random inputs": _laws(problem, random=True) if problem else None,
         "fixed": _laws(problem, random=False) if problem else None,
+        "times": ", ".join(f"{t:g}" for t in trained["times"]) if trained.get("times") else None,
         "sides": _sides(trained.get("boundary"), trained["axes"]) if trained.get("boundary") else "not declared",
         "grid": f"{grid_text(trained['shape'])} cells on a box of {grid_text(trained['extent'])}",
         "symmetries": ", ".join(trained.get("symmetries") or ()) or "none",
@@ -44,6 +45,8 @@ def problem_section(record: RunRecord) -> Markup:
 
 
 def _certificate(record: RunRecord) -> str:
+    if isinstance(record.recipe and record.recipe.problem, Evolving):
+        return "Every sample carries its time error, found by integrating anew with other steps; `sciml verify` does so again for all."
     carried = "Every sample carries the residual of its discrete equation"
     if record.recipe and record.recipe.data.oversampling > 1:
         fine = grid_text(record.recipe.solved_problem.domain.shape)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sciml.data.normalise import Normaliser
 from sciml.errors import DatasetError
-from sciml.training.samples import Samples, stack
+from sciml.training.samples import Samples, output_channels, stack
 
 #: A split that needs less than this is kept in memory, ready for the network; a larger one is read sample by sample.
 _MEMORY_LIMIT = 1 << 30
@@ -34,7 +34,7 @@ class Batches:
     _kept: tuple[torch.Tensor, torch.Tensor] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        channels = len(self.normaliser.names) + len(self.samples.outputs)
+        channels = len(self.normaliser.names) + len(output_channels(self.samples))
         if 4 * len(self.samples) * channels * math.prod(self.samples.shape) <= _MEMORY_LIMIT:
             self._kept = self._read(range(len(self.samples)))
 
@@ -57,7 +57,7 @@ class Batches:
         axes, shape = self.samples.axes, self.samples.shape
         inputs = self.normaliser.encode(stack(sample, self.normaliser.names, axes, shape)[None].astype(np.float64))[0]
         outputs = stack(sample, self.samples.outputs, axes, shape).astype(np.float32)
-        for name, values in zip(self.samples.outputs, outputs, strict=True):
+        for name, values in zip(output_channels(self.samples), outputs, strict=True):
             if not np.isfinite(values).all() or not values.any():
                 raise DatasetError(
                     f"field {name!r} of sample {index} is zero everywhere or not finite, so no relative error is defined; remove the sample"
@@ -65,6 +65,6 @@ class Batches:
         return inputs.astype(np.float32), outputs
 
 
-def fit_normaliser(samples: Samples, names: Sequence[str]) -> Normaliser:
-    """Mean and standard deviation of the named channels over a split, which is to be the train split."""
-    return Normaliser.fit(names, (stack(samples[index], names, samples.axes, samples.shape) for index in range(len(samples))))
+def fit_normaliser(samples: Samples, names: Sequence[str], channels: Sequence[str] | None = None) -> Normaliser:
+    """Mean and standard deviation of the named arrays over a split, which is to be the train split; `channels` where they differ."""
+    return Normaliser.fit(channels or names, (stack(samples[index], names, samples.axes, samples.shape) for index in range(len(samples))))

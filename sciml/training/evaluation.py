@@ -17,13 +17,14 @@ from sciml.checks import Check, CheckReport
 from sciml.data.durable import replace_durably, write_text_durably
 from sciml.discretize import discrete_residual
 from sciml.errors import CheckpointError, DatasetError
+from sciml.problems import Evolving
 from sciml.training.metrics import RelativeH1, relative_l2, summary
 from sciml.training.operator import TrainedOperator, load_operator
 from sciml.training.request import Request, data_of
 from sciml.training.resolution import resolved
 from sciml.training.run_config import RunConfig
 from sciml.training.run_folder import RunFolder
-from sciml.training.samples import Samples, check_axes, input_names, open_split, periodic, spacing, stack
+from sciml.training.samples import Samples, check_axes, input_names, open_split, output_channels, periodic, spacing, stack
 from sciml.training.speed import compare_speed
 
 Sample = dict[str, NDArray[Any]]
@@ -96,26 +97,29 @@ def _figures(operator: TrainedOperator, samples: Samples, count: int, progress: 
     """Summaries and per-sample figures.
 
     ``relative_l2``, ``relative_h1``: mean, median, p90, worst, per_sample. ``residual``: of the predictions in the discrete equation,
-    ``relative`` in the Euclidean and ``relative_dual`` in the H^-1 norm, likewise; None where `samples` know no problem.
-    ``speed``: see `compare_speed`.
+    ``relative`` in the Euclidean and ``relative_dual`` in the H^-1 norm, likewise; None where `samples` know no problem, and for problems
+    that evolve. ``speed``: see `compare_speed`.
     """
     h1 = RelativeH1(spacing(samples), periodic(samples))
     errors: dict[str, list[float]] = {"relative_l2": [], "relative_h1": []}
     residuals: dict[str, list[float]] = {"relative": [], "relative_dual": []}
+    # The equation of an evolving problem holds between states, and a prediction is states at single times.
+    has_residual = samples.problem is not None and not isinstance(samples.problem, Evolving)
     for start in range(0, count, _BATCH):
         for sample, prediction in _predictions(operator, samples, range(start, min(start + _BATCH, count))):
             truth = torch.from_numpy(stack(sample, samples.outputs, samples.axes, samples.shape).astype(np.float64))[None]
             guess = torch.from_numpy(prediction.astype(np.float64))[None]
             errors["relative_l2"].append(float(relative_l2(guess, truth)))
             errors["relative_h1"].append(float(h1(guess, truth)))
-            if samples.problem is not None:
+            if has_residual:
+                assert samples.problem is not None
                 found = discrete_residual(samples.problem, sample, dict(zip(samples.outputs, prediction, strict=True)))
                 residuals["relative"].append(found.relative)
                 residuals["relative_dual"].append(found.relative_dual)
         progress("evaluate", len(errors["relative_l2"]), count, {"median_l2": statistics.median(errors["relative_l2"])})
     result: dict[str, Any] = {name: _with_summary(values) for name, values in errors.items()}
     recipe = samples.recipe
-    result["residual"] = None if samples.problem is None else {name: _with_summary(values) for name, values in residuals.items()}
+    result["residual"] = None if not has_residual else {name: _with_summary(values) for name, values in residuals.items()}
     result["speed"] = None if recipe is None else compare_speed(operator, samples, recipe, errors["relative_l2"])
     return result
 
@@ -150,7 +154,7 @@ def _check_fields(operator: TrainedOperator, samples: Samples, config: RunConfig
     """Refuse data that the operator was not made for; the resolution alone may differ."""
     here = {
         "inputs": list(input_names(samples)),
-        "outputs": list(samples.outputs),
+        "outputs": list(output_channels(samples)),
         "extent": list(samples.extent),
         "axes": list(samples.axes),
         "boundary": _sides(samples.boundary),
@@ -197,8 +201,9 @@ def _write_predictions(path: Path, operator: TrainedOperator, samples: Samples, 
         ((sample, prediction),) = _predictions(operator, samples, range(index, index + 1))
         arrays |= {f"{which}/index": np.array(index), f"{which}/relative_l2": np.array(errors[index])}
         arrays |= {f"{which}/inputs/{name}": sample[name] for name in operator.inputs.names}
-        arrays |= {f"{which}/truth/{name}": sample[name] for name in samples.outputs}
-        arrays |= {f"{which}/prediction/{name}": field for name, field in zip(samples.outputs, prediction, strict=True)}
+        truth = stack(sample, samples.outputs, samples.axes, samples.shape)
+        arrays |= {f"{which}/truth/{name}": field for name, field in zip(operator.outputs.names, truth, strict=True)}
+        arrays |= {f"{which}/prediction/{name}": field for name, field in zip(operator.outputs.names, prediction, strict=True)}
     aside = path.with_name(path.name + ".part")
     with aside.open("wb") as handle:
         np.savez_compressed(handle, allow_pickle=False, **arrays)

@@ -31,7 +31,7 @@ from sciml.training.metrics import RelativeH1, relative_l2
 from sciml.training.operator import PhysicalOutput, build_network, count_parameters
 from sciml.training.run_config import Normalisers, RunConfig
 from sciml.training.run_folder import Row, RunFolder
-from sciml.training.samples import Samples, check_axes, describe, input_names, open_split, periodic, spacing
+from sciml.training.samples import Samples, check_axes, describe, input_names, open_split, output_channels, periodic, spacing
 from sciml.training.settings import TrainSettings
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
@@ -107,7 +107,7 @@ class _Loop:
         self.settings, self.fabric = settings, fabric
         self.splits = train_split, valid_split
         self.inputs = fit_normaliser(train_split, names)
-        self.outputs = fit_normaliser(train_split, train_split.outputs)
+        self.outputs = fit_normaliser(train_split, train_split.outputs, output_channels(train_split))
         self.train_batches, self.valid_batches = Batches(train_split, self.inputs), Batches(valid_split, self.inputs)
         self.elements = _elements(settings, train_split)
         self.loss = make_loss(settings.loss, spacing(train_split), periodic(train_split))

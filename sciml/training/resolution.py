@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from sciml.discretize import discretize
 from sciml.errors import DatasetError
-from sciml.problems import BoxProblem, Problem
+from sciml.problems import BoxProblem, Evolving, Problem
 from sciml.training.samples import ArraySamples, Samples, check_axes
-from solvers import linear_solve
+from sciml.training.solving import solved
 
 
 def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[str, int, int, dict[str, Any]], None]) -> ArraySamples:
@@ -24,7 +23,8 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
     Raises
     ------
     DatasetError
-        when the samples were imported, so that nobody knows their equation, or for a resolution that is too coarse or too fine.
+        when the samples were imported, so that nobody knows their equation, or for a resolution that is too coarse or too fine,
+        for the grid or for the detail of an evolving state.
     SolverError
         when a sample cannot be solved on the new grid.
     """
@@ -38,10 +38,13 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
     drawn, words = [], []
     for index in range(count):
         words.append(samples.provenance(index)["seed_words"])
-        parameters = recipe.solved_problem.sample(words[-1], recipe.data.dtype)
-        system = discretize(recipe.solved_problem, parameters)
-        solution = linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=recipe.solver.rtol).raise_for_status()
-        drawn.append(recipe.kept({**parameters, **system.unpack(solution.x)}))
+        own = recipe.solved_problem
+        parameters = own.sample(words[-1], recipe.data.dtype)
+        fields, outcome = solved(own, parameters, recipe.solver.method, recipe.solver.rtol)
+        outcome.raise_for_status()
+        if isinstance(own, Evolving):
+            own.refuse_unresolved(fields)
+        drawn.append(recipe.kept({**parameters, **fields}))
         progress("solve", index + 1, count, {"resolution": resolution})
     return ArraySamples(
         arrays={name: np.stack([sample[name] for sample in drawn]) for name in drawn[0]},
@@ -54,6 +57,7 @@ def resolved(samples: Samples, resolution: int, count: int, progress: Callable[[
         recipe=recipe,
         seed_words=np.array(words, dtype=np.uint64),
         name=samples.name,
+        times=samples.times,
     )
 
 

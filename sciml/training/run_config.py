@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sciml.data.normalise import Normaliser
 from sciml.errors import CheckpointError, InputError
@@ -28,11 +28,18 @@ class DataRecord(_Record):
     identity: str | None
     seed: int | None
     samples: dict[Literal["train", "valid"], int]
-    shape: tuple[int, ...] = Field(min_length=2, max_length=3)
+    shape: tuple[int, ...] = Field(min_length=1, max_length=3)
     extent: tuple[float, ...]
     axes: tuple[str, ...]
     boundary: tuple[tuple[str, str], ...] | None
     symmetries: tuple[str, ...]
+    times: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_entry_an_axis(self) -> DataRecord:
+        if not len(self.shape) == len(self.extent) == len(self.axes):
+            raise ValueError(f"shape {list(self.shape)}, extent {list(self.extent)} and axes {list(self.axes)} need one entry an axis each")
+        return self
 
 
 class Normalisers(_Record):

@@ -41,6 +41,8 @@ class Samples(Protocol):
     @property
     def symmetries(self) -> tuple[str, ...]: ...
     @property
+    def times(self) -> tuple[float, ...] | None: ...
+    @property
     def problem(self) -> Problem | None: ...
     @property
     def recipe(self) -> Recipe | None: ...
@@ -60,6 +62,7 @@ class ArraySamples:
     extent : side lengths of the box.
     boundary, symmetries : as in a dataset; unknown and none where left out.
     recipe : where the samples were made by one.
+    times : of the outputs, which have a leading axis of that length where there are several; None for a steady problem.
     seed_words : of every sample, shape (samples, 4), where they were drawn.
     """
 
@@ -73,10 +76,11 @@ class ArraySamples:
     recipe: Recipe | None = None
     seed_words: NDArray[np.uint64] | None = None
     name: str = "arrays"
+    times: tuple[float, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.arrays[self.outputs[0]].shape[1:]
+        return self.arrays[self.outputs[0]].shape[1 + (len(self.times or ()) > 1) :]
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -117,6 +121,18 @@ def input_names(samples: Samples) -> tuple[str, ...]:
     return (*samples.inputs, *(name for name in samples.scalars if name not in samples.inputs))
 
 
+def output_channels(samples: Samples) -> tuple[str, ...]:
+    """What a network predicts, one channel each: the outputs, every one of them once a time where there are several.
+
+    >>> x = np.zeros((5, 2, 8))
+    >>> output_channels(ArraySamples({"u0": x[:, 0], "u": x}, ("u0",), ("u",), (1.0,), times=(0.5, 1.0)))
+    ('u(t=0.5)', 'u(t=1)')
+    """
+    if samples.times is None or len(samples.times) == 1:
+        return tuple(samples.outputs)
+    return tuple(f"{name}(t={t:.9g})" for name in samples.outputs for t in samples.times)
+
+
 def spacing(samples: Samples) -> tuple[float, ...]:
     """Distance of neighbouring samples along each axis, in the dataset's unit of length."""
     return tuple(length / n for length, n in zip(samples.extent, samples.shape, strict=True))
@@ -137,11 +153,16 @@ def periodic(samples: Samples) -> tuple[bool, ...]:
 
 
 def stack(sample: Mapping[str, NDArray[Any]], names: Sequence[str], axes: Sequence[str], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Named arrays of one sample as channels, shape (len(names), *shape).
+    """Named arrays of one sample as channels, shape (channels, *shape).
 
-    A scalar fills its channel; a field on a side (``boundary_<axis>_<low|high>``) is repeated along the normal of that side.
+    A scalar fills its channel; a field on a side (``boundary_<axis>_<low|high>``) is repeated along the normal of that side; a field at
+    several times fills one channel a time.
     """
-    return np.stack([np.broadcast_to(_on_grid(name, np.asarray(sample[name]), axes, shape), shape) for name in names])
+    channels: list[NDArray[Any]] = []
+    for name in names:
+        values = np.asarray(sample[name])
+        channels += list(values) if values.shape[1:] == shape and values.ndim == len(shape) + 1 else [_on_grid(name, values, axes, shape)]
+    return np.stack([np.broadcast_to(values, shape) for values in channels])
 
 
 def _on_grid(name: str, values: NDArray[Any], axes: Sequence[str], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -169,4 +190,5 @@ def describe(train_split: Samples, valid_split: Samples, path: str | Path | None
         axes=train_split.axes,
         boundary=None if train_split.boundary is None else tuple(train_split.boundary),
         symmetries=train_split.symmetries,
+        times=train_split.times,
     )

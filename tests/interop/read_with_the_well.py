@@ -2,14 +2,18 @@
 
 import sys
 import warnings
+from pathlib import Path
 
+import h5py
 import numpy as np
 from the_well.data import WellDataset
 from the_well.data.normalization import ZScoreNormalization
 
 
 def read(path: str) -> dict[str, np.ndarray]:
-    options = {"path": path, "well_split_name": "train", "n_steps_input": 0, "n_steps_output": 1}
+    with h5py.File(next(Path(path).glob("data/train/*.hdf5"))) as file:
+        times = file["dimensions/time"][()]
+    options = {"path": path, "well_split_name": "train", "n_steps_input": 0, "n_steps_output": len(times), "return_grid": True}
     data = WellDataset(**options)
     normalised = WellDataset(**options, use_normalization=True, normalization_type=ZScoreNormalization)
     samples = [data[index] for index in range(len(data))]

@@ -34,7 +34,16 @@ CASES = {
             f"problem.boundary={{x_low='neumann', y_high={{kind='dirichlet', value={LAW}}}, z_low='periodic', z_high='periodic'}}",
         ],
     ),
+    "interval": ("burgers", ["problem.resolution=64"]),
+    "movie": (
+        "burgers",
+        ["problem.resolution=48", "problem.times=[0.2, 0.4, 0.6]", "problem.viscosity={kind='uniform', low=0.1, high=0.2}"],
+    ),
+    "series": ("heat", ["problem.resolution=[8, 12]"]),
+    "box-series": ("heat", ["problem.dimension=3", "problem.resolution=[4, 5, 6]", "problem.times=[0.1, 0.2]"]),
 }
+SERIES = ("movie", "series", "box-series")
+IMAGES = [name for name in CASES if name not in ("interval", "movie")]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def by_xarray(datasets: dict[str, Path], read_elsewhere: Reader) -> Found:
 @pytest.fixture(scope="module")
 def by_vtk(datasets: dict[str, Path], read_elsewhere: Reader, tmp_path_factory: pytest.TempPathFactory) -> Found:
     out = tmp_path_factory.mktemp("vtk")
-    images = {name: export_sample(datasets[name], out / f"{name}.vtkhdf", split="train", sample=2) for name in CASES}
+    images = {name: export_sample(datasets[name], out / f"{name}.vtkhdf", split="train", sample=2) for name in IMAGES}
     return read_elsewhere("read_with_vtk.py", images)
 
 
@@ -84,19 +93,29 @@ def test_the_well(datasets: dict[str, Path], by_the_well: Found, name: str) -> N
     assert found["files"] == len([shard for shard in dataset.manifest.shards if shard.split == "train"])
     for channel, field in enumerate(dataset.inputs):
         np.testing.assert_array_equal(found["constant_fields"][..., channel], tiled(dataset, field), strict=True)
-    np.testing.assert_array_equal(found["output_fields"][:, 0, ..., 0], dataset.field(dataset.outputs[0]), strict=True)
+    truth = dataset.field(dataset.outputs[0])
+    truth = truth if name in SERIES else truth[:, None]
+    np.testing.assert_array_equal(found["output_fields"][..., 0], truth, strict=True)
+    times = np.array(dataset.times or (0.0,))
+    np.testing.assert_allclose(found["output_time_grid"][0], times - times[0], rtol=1e-6)  # the reader counts from the first
     if dataset.scalars:
         np.testing.assert_array_equal(found["constant_scalars"][:, 0], dataset.field(dataset.scalars[0]), strict=True)
     cells = [(np.arange(n) + 0.5) * extent / n for n, extent in zip(dataset.shape, dataset.extent, strict=True)]
     np.testing.assert_allclose(found["space_grid"][0], np.stack(np.meshgrid(*cells, indexing="ij"), -1), rtol=1e-6)
-    truth = dataset.field(dataset.outputs[0]).astype(float)
+    truth = truth.astype(float)
     expected = (truth - truth.mean()) / max(truth.std(), 1e-4)  # the reader's own floor
-    np.testing.assert_allclose(found["normalised"][:, 0, ..., 0], expected, atol=1e-5)
+    np.testing.assert_allclose(found["normalised"][..., 0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("name", "codes"),
-    [("plane", [[0, 0], [0, 0]]), ("scalar", [[2, 2], [2, 2]]), ("box", [[0, 0], [0, 0], [2, 2]]), ("imported", [[1, 1], [1, 1]])],
+    [
+        ("plane", [[0, 0], [0, 0]]),
+        ("scalar", [[2, 2], [2, 2]]),
+        ("box", [[0, 0], [0, 0], [2, 2]]),
+        ("movie", [[2, 2]]),
+        ("imported", [[1, 1], [1, 1]]),
+    ],
 )
 def test_boundary_kinds_in_the_well(by_the_well: Found, name: str, codes: list[list[int]]) -> None:
     """0 is a wall, 1 open (nobody said), 2 periodic."""
@@ -116,6 +135,7 @@ def test_xarray(datasets: dict[str, Path], by_xarray: Found, name: str) -> None:
     if name == "sides":
         assert found["boundary_x_high_dims"].tolist() == ["trajectory", "y"]
         assert found["boundary_y_low_dims"].tolist() == ["trajectory", "x", "side"]
+    np.testing.assert_allclose(found["coordinate_time"], dataset.times or (0.0,), rtol=1e-6)
     np.testing.assert_array_equal(found["coordinate_trajectory"], np.arange(rows.stop))
     for axis, n, extent in zip(axes, dataset.shape, dataset.extent, strict=True):
         np.testing.assert_allclose(found[f"coordinate_{axis}"], (np.arange(n) + 0.5) * extent / n, rtol=1e-6)
@@ -125,7 +145,7 @@ def test_xarray(datasets: dict[str, Path], by_xarray: Found, name: str) -> None:
     np.testing.assert_equal(found["relative_residual"][1], record["relative_residual"])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_vtk(datasets: dict[str, Path], by_vtk: Found, name: str) -> None:
     dataset, found = open_dataset(datasets[name]), by_vtk[name]
     sample = dataset[2]
@@ -134,10 +154,18 @@ def test_vtk(datasets: dict[str, Path], by_vtk: Found, name: str) -> None:
     assert found["dimensions"].tolist() == [n + 1 for n in dataset.shape] + [1] * (3 - len(dataset.shape))
     np.testing.assert_allclose(found["bounds"][1 : 2 * len(dataset.shape) : 2], dataset.extent)
     for field, values in sample.items():
-        if values.shape == dataset.shape:
+        if values.ndim == len(dataset.shape) + 1:
+            np.testing.assert_allclose(found["times"], dataset.times, rtol=1e-15)
+            for state, expected in zip(found[f"{field}_series"], values, strict=True):
+                np.testing.assert_array_equal(state.reshape(shape, order="F"), expected.reshape(shape), strict=True)
+        elif name in SERIES and values.shape == dataset.shape:
+            for state in found[f"{field}_series"]:
+                np.testing.assert_array_equal(state.reshape(shape, order="F"), values.reshape(shape), strict=True)
+        elif values.shape == dataset.shape:
             np.testing.assert_array_equal(found[field].reshape(shape, order="F"), values.reshape(shape), strict=True)
         else:
             np.testing.assert_array_equal(found[field], values.ravel(), strict=True)
     spacing = np.array(dataset.extent) / dataset.shape
     index = tuple((found["centre"][: len(spacing)] / spacing).astype(int))
-    assert found[dataset.outputs[0]][found["cell"]] == sample[dataset.outputs[0]][index]
+    truth = sample[dataset.outputs[0]]
+    assert found[dataset.outputs[0]][found["cell"]] == (truth[0] if name in SERIES else truth)[index]

@@ -14,7 +14,7 @@ from sciml.models import MODELS, OperatorSettings, SettingsError, build
 SMALL = {"hidden_channels": 6, "modes": 6, "layers": 3}
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (9, 14), (6, 7, 8)])
+@pytest.mark.parametrize("shape", [(12,), (13,), (8, 8), (9, 14), (6, 7, 8)])
 @pytest.mark.parametrize("name", MODELS)
 def test_fields_of_any_shape_go_in_and_come_out(name: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
@@ -101,8 +101,8 @@ def test_more_modes_than_points_and_other_dimensions_are_refused() -> None:
     OperatorSettings(modes=16).check_grid((16, 32))
     with pytest.raises(SettingsError, match=r"modes = 16 is more than a grid of 32 x 15 .* choose modes <= 14"):
         OperatorSettings(modes=16).check_grid((32, 15))
-    with pytest.raises(SettingsError, match="dimension = 1"):
-        build("fno", {}, 1, 1, 1)
+    with pytest.raises(SettingsError, match="dimension = 4"):
+        build("fno", {}, 1, 1, 4)
 
 
 def test_importing_and_building_says_nothing_and_leaves_warnings_alone() -> None:

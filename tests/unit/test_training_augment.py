@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from sciml.data.recipe import list_recipes
-from sciml.discretize import discretize
 from sciml.errors import DatasetError
 from sciml.problems import BoxProblem, Problem, seed_words
 from sciml.training.augment import Symmetry, group, transform
-from solvers import linear_solve
+from sciml.training.solving import solved
 
 SQUARE = ("reflect_x", "reflect_y", "swap_xy")
 CUBE = ("reflect_x", "reflect_y", "reflect_z", "swap_xy", "swap_yz")
@@ -94,13 +93,14 @@ def test_a_side_that_stays_where_it_is_may_be_an_input() -> None:
 
 
 def solve(problem: Problem, parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    system = discretize(problem, parameters)
-    return system.unpack(linear_solve(system.operator, system.rhs, rtol=1e-11).raise_for_status().x)
+    fields, outcome = solved(problem, parameters, "auto", 1e-11)
+    outcome.raise_for_status()
+    return fields
 
 
 def moved(element: Symmetry, fields: dict[str, np.ndarray], dimension: int) -> dict[str, np.ndarray]:
-    """Grid fields transformed, numbers as they are."""
-    return {key: element(torch.from_numpy(value.copy())).numpy() if value.ndim == dimension else value for key, value in fields.items()}
+    """Grid fields transformed, at all their times, numbers as they are."""
+    return {key: element(torch.from_numpy(value.copy())).numpy() if value.ndim >= dimension else value for key, value in fields.items()}
 
 
 ON_GRIDS = [recipe for recipe in list_recipes() if isinstance(recipe.problem, BoxProblem) and recipe.problem.symmetries]
@@ -111,10 +111,10 @@ def test_the_solver_has_the_symmetries_that_a_recipe_declares(recipe) -> None:
     problem = recipe.problem.refined(8)
     parameters = problem.sample(seed_words(5, 0, 0))
     elements = group(problem.symmetries, problem.grid.shape)
-    assert len(elements) > 1
-    solved = solve(problem, parameters)
+    assert (len(elements) > 1) is (recipe.name != "burgers")  # whose mirror image needs the other sign
+    fields = solve(problem, parameters)
     for element in elements[1 :: max(1, len(elements) // 8)]:
-        expected = moved(element, solved, problem.grid.dimension)
+        expected = moved(element, fields, problem.grid.dimension)
         found = solve(problem, moved(element, parameters, problem.grid.dimension))
         for name in problem.outputs:
             np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-8 * np.abs(expected[name]).max())

@@ -14,8 +14,10 @@ from sciml.checks import CheckReport
 from sciml.errors import InputError
 from sciml.fields import GaussianRandomField
 from sciml.problems import Poisson
+from solvers.integrators import etdrk4
 from solvers.linear.stencil import StencilOperator
 from validation.cases import (
+    burgers_cole_hopf,
     darcy_flux_balance,
     darcy_maximum_principle,
     darcy_series_resistor,
@@ -29,6 +31,7 @@ def failed(report: CheckReport) -> list[str]:
 
 
 QUICK: dict[str, Callable[[], CheckReport]] = {
+    "burgers": lambda: burgers_cole_hopf.run(samples=1),
     "flux": lambda: darcy_flux_balance.run(samples=1, resolution=24),
     "maximum": lambda: darcy_maximum_principle.run(samples=1, resolution=24),
     "resistor": lambda: darcy_series_resistor.run(cells=16),
@@ -144,3 +147,39 @@ def test_a_field_with_another_law_is_found(fault: Any, figure: str, monkeypatch:
 def test_too_few_or_too_many_grids_are_refused(grids: int) -> None:
     with pytest.raises(InputError, match="choose 3 to 6"):
         poisson_manufactured.run(grids=grids)
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        (lambda rate: 1.001 * rate, "relative L2 error"),
+        (lambda rate: -rate, "relative L2 error"),
+        (lambda rate: rate + 1e-9 * (np.arange(rate.shape[-1]) == 0), "drift of the mean"),
+    ],
+    ids=["factor", "sign", "source"],
+)
+def test_wrong_convection_is_found(fault: Callable[[Any], Any], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A factor of 1.001, the wrong sign, a source in the mean."""
+    right = burgers_cole_hopf.discretize
+
+    def wrong(problem: Any, parameters: Any) -> Any:
+        system = right(problem, parameters)
+        return replace(system, nonlinear=lambda t, y: fault(system.nonlinear(t, y)))
+
+    monkeypatch.setattr(burgers_cole_hopf, "discretize", wrong)
+    names = failed(burgers_cole_hopf.run(samples=1))
+    assert sum(found in name for name in names) == 3
+
+
+def test_a_method_of_lower_order_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One per cent off one weight leaves a consistent-looking method of order zero; a loose tolerance lets the other checks end."""
+    right = etdrk4.coefficients
+
+    def wrong(z: Any, h: float) -> tuple[Any, ...]:
+        Q, f1, f2, f3 = right(z, h)
+        return Q, f1, 0.99 * f2, f3
+
+    monkeypatch.setattr(etdrk4, "coefficients", wrong)
+    monkeypatch.setattr(burgers_cole_hopf, "RTOL", 1e-2)
+    names = failed(burgers_cole_hopf.run(samples=1))
+    assert sum("order" in name for name in names) == 2

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
 from sciml.data.recipe import load_recipe
-from sciml.discretize import LinearSystem, discretize
+from sciml.discretize import LinearSystem, linear_system
 from sciml.problems import seed_words
 from sciml.problems.elliptic import Elliptic
 from solvers import linear_solve
@@ -129,14 +129,14 @@ def _checks(size: int, medium: str, outcomes: dict[str, Outcome]) -> list[Check]
 
 def _cell(problem: Elliptic, samples: int, seed: int, petsc_python: str) -> dict[str, Outcome]:
     drawn = [problem.sample(seed_words(seed, 0, k)) for k in range(samples)]
-    systems = [discretize(problem, parameters) for parameters in drawn]
+    systems = [linear_system(problem, parameters) for parameters in drawn]
     matrices = [(system.operator.to_csr(), system.rhs.ravel()) for system in systems if isinstance(system.operator, StencilOperator)]
     exact = [_reference(system, matrix) for system, (matrix, _) in zip(systems, matrices, strict=True)]
     size = problem.grid.shape[0]
     few = matrices if size <= LARGEST_REPEATED else matrices[:3]
 
     def ours(parameters: dict[str, Array]) -> tuple[Array, int]:
-        system = discretize(problem, parameters)
+        system = linear_system(problem, parameters)
         solution = linear_solve(system.operator, system.rhs, OURS, rtol=RTOL).raise_for_status()
         return solution.x.ravel(), solution.iterations
 
@@ -184,7 +184,7 @@ def _error(x: Array, exact: Array) -> float:
 def _traffic(size: int, seed: int) -> dict[str, float]:
     """Time of one iteration, from what a solve to 1e-10 takes more than one to 1e-4, beside that of its bytes."""
     problem = load_recipe("darcy", [f"problem.resolution={size}", "data.dtype=float64"]).problem
-    system = discretize(problem, problem.sample(seed_words(seed, 0, 0)))
+    system = linear_system(problem, problem.sample(seed_words(seed, 0, 0)))
     assert isinstance(system.operator, StencilOperator)
 
     def solve(rtol: float) -> Any:

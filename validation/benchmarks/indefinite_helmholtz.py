@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
 from sciml.data.recipe import load_recipe
-from sciml.discretize import LinearSystem, discretize
+from sciml.discretize import LinearSystem, linear_system
 from sciml.problems import seed_words
 from solvers import linear_solve
 from solvers.linear import StencilOperator
@@ -35,7 +35,7 @@ def run(*, resolution: int = 32, samples: int = 2) -> CheckReport:
     check_between("samples", samples, 1, 100)
     start = time.perf_counter()
     problem = load_recipe("helmholtz3d", [f"problem.resolution={resolution}"]).problem
-    systems = [discretize(problem, problem.sample(seed_words(0, 0, index))) for index in range(samples)]
+    systems = [linear_system(problem, problem.sample(seed_words(0, 0, index))) for index in range(samples)]
     linear_solve(systems[0].operator, systems[0].rhs, "minres", maxiter=1)  # compiles
     seconds: dict[str, list[float]] = {"minres": [], "splu": []}
     iterations, residuals, differences = [], [], []

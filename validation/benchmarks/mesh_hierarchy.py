@@ -17,7 +17,7 @@ import pyamg
 import scipy.sparse as sp
 
 from sciml.checks import Check, CheckReport
-from sciml.discretize import LinearSystem, discretize
+from sciml.discretize import LinearSystem, linear_system
 from sciml.mesh import Mesh
 from sciml.problems import MeshDarcy, seed_words
 from solvers import linear_solve
@@ -54,8 +54,8 @@ def run(*, plane: int = 96, cube: int = 20, samples: int = 3) -> CheckReport:
 
 def _compared(mesh: Mesh, law: dict[str, Any], samples: int) -> dict[str, dict[str, float]]:
     problem = MeshDarcy.model_validate({"mesh": mesh, "permeability": law})
-    systems = [discretize(problem, problem.sample(seed_words(0, 0, index))) for index in range(samples)]
-    mean = discretize(MeshDarcy.model_validate({"mesh": mesh, "permeability": 1.0}), {}).operator
+    systems = [linear_system(problem, problem.sample(seed_words(0, 0, index))) for index in range(samples)]
+    mean = linear_system(MeshDarcy.model_validate({"mesh": mesh, "permeability": 1.0}), {}).operator
     hierarchy, frozen = Hierarchy.of(mean), _fresh(mean)
     ways: dict[str, Preconditioner] = {"own set-up": _fresh, "kept interpolations": hierarchy.preconditioner, "all kept": lambda A: frozen}
     figures = {name: _timed(systems, "cg", way) for name, way in ways.items()}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
-from sciml.discretize import discretize
+from sciml.discretize import linear_system
 from sciml.grid import Grid
 from sciml.problems import Darcy, seed_words
 from solvers import linear_solve
@@ -51,7 +51,7 @@ def _checks(name: str, imbalances: list[tuple[float, float]]) -> list[Check]:
 
 def _imbalances(problem: Darcy, seed: int, index: int) -> tuple[float, float]:
     parameters = problem.sample(seed_words(seed, 0, index))
-    system = discretize(problem, parameters)
+    system = linear_system(problem, parameters)
     solution = linear_solve(system.operator, system.rhs, rtol=RTOL).raise_for_status()
     pressure = system.unpack(solution.x)["pressure"]
     fluxes = [_fluxes(pressure, parameters["permeability"], problem.grid, axis) for axis in range(problem.dimension)]

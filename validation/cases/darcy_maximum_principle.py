@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from sciml.checks import Check, CheckReport
-from sciml.discretize import discretize
+from sciml.discretize import linear_system
 from sciml.problems import Darcy, seed_words
 from solvers import linear_solve
 from validation.options import check_between
@@ -47,7 +47,7 @@ def _driven_by_source(law: str, resolution: int) -> Darcy:
 
 
 def _range(problem: Darcy, seed: int, index: int) -> tuple[float, float]:
-    system = discretize(problem, problem.sample(seed_words(seed, 0, index)))
+    system = linear_system(problem, problem.sample(seed_words(seed, 0, index)))
     solution = linear_solve(system.operator, system.rhs, rtol=RTOL).raise_for_status()
     pressure = np.asarray(solution.x)
     return float(pressure.min()), float(pressure.max())

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
-from sciml.discretize import discretize
+from sciml.discretize import linear_system
 from sciml.problems import Darcy
 from solvers import linear_solve
 from validation.options import check_between
@@ -43,7 +43,7 @@ def _check(dimension: int, axis: int, contrast: float, cells: int) -> Check:
     along = [1] * dimension
     along[axis] = cells
     permeability = np.broadcast_to(layers.reshape(along), problem.grid.shape)
-    system = discretize(problem, {"permeability": permeability})
+    system = linear_system(problem, {"permeability": permeability})
     solution = linear_solve(system.operator, system.rhs, method="lu", rtol=1e-8).raise_for_status()
     exact = np.broadcast_to(_pressure(layers, EXTENT[axis]).reshape(along), problem.grid.shape)
     error = float(np.abs(system.unpack(solution.x)["pressure"] - exact).max()) / JUMP

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from sciml.checks import Check, CheckReport
-from sciml.discretize import discretize
+from sciml.discretize import linear_system
 from sciml.discretize.p1 import elements
 from sciml.mesh import Mesh
 from sciml.problems import MeshDarcy
@@ -45,7 +45,7 @@ def _flow(n: int) -> float:
     problem = MeshDarcy.model_validate({"mesh": mesh, "permeability": MEDIUM, "source": 0.0, "boundary": boundary})
     inner = np.linalg.norm(mesh.points[mesh.cells].mean(axis=1), axis=1) < 1.5
     permeability = np.where(inner, 12.0, 3.0)
-    system = discretize(problem, {"permeability": permeability})
+    system = linear_system(problem, {"permeability": permeability})
     pressure = linear_solve(system.operator, system.rhs, rtol=1e-12).raise_for_status().x
     return float((elements(mesh).stiffness(permeability) @ pressure)[np.unique(mesh.part("inlet"))].sum())
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
-from sciml.discretize import discretize
+from sciml.discretize import linear_system
 from sciml.errors import InputError
 from sciml.problems import Poisson
 from solvers import linear_solve
@@ -108,7 +108,7 @@ def _problem(pairs: Pairs, resolution: int) -> Poisson:
 
 def _error(problem: Poisson) -> tuple[Array, Array]:
     """Error and exact solution at the cell centres; means are removed where the solution is only known up to a constant."""
-    system = discretize(problem, {})
+    system = linear_system(problem, {})
     solution = linear_solve(system.operator, system.rhs, rtol=1e-11).raise_for_status()
     computed = system.unpack(solution.x)["potential"]
     fields = problem.exact({})
@@ -134,7 +134,7 @@ def _leading_error(problem: Poisson) -> Array:
     """
     wave = problem.solution
     assert wave is not None
-    grid, system = problem.grid, discretize(problem, {})
+    grid, system = problem.grid, linear_system(problem, {})
     k2 = np.array(wave.wavenumbers) ** 2
     hk2 = np.array(grid.spacing) ** 2 * k2
     rhs = ((hk2 * k2).sum() / 12 - k2.sum() * hk2.sum() / 24) * np.asarray(wave.jet(grid.points()).value)

@@ -1,0 +1,38 @@
+"""What problems that evolve in time declare on top: when their state is looked at, and what a resolved state is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, FiniteFloat, model_validator
+
+from sciml.problems.base import BoxProblem
+from sciml.problems.problem import Array
+
+#: Tolerance of the time error below which rounding, which grows with the number of steps, may outweigh it.
+SMALLEST_RTOL = 1e-11
+Time = Annotated[FiniteFloat, Field(gt=0, le=1e9)]
+
+
+class Evolving(BoxProblem):
+    """An initial-value problem from time 0; its outputs are states at later times.
+
+    Parameters
+    ----------
+    times : when the state is kept, increasing and equally spaced, as The Well's layout asks (one time is always allowed). With
+        several, every output has a leading axis of that length; with one it has the grid's shape.
+    """
+
+    times: tuple[Time, ...] = Field(default=(1.0,), min_length=1, max_length=4096)
+
+    @model_validator(mode="after")
+    def _equally_spaced(self) -> Self:
+        gaps = np.diff(self.times)
+        if gaps.size and (gaps.min() <= 0 or gaps.max() - gaps.min() > 1e-6 * gaps.max()):
+            raise ValueError(f"times = {list(self.times)} must increase by equal steps, as [0.25, 0.5, 0.75, 1.0] do")
+        return self
+
+    def refuse_unresolved(self, fields: Mapping[str, Array]) -> None:
+        """Raise `DatasetError` where `fields` (outputs) have detail that the grid cannot hold; nothing is known to ask here."""

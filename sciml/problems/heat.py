@@ -1,0 +1,43 @@
+"""Heat equation ``u_t = kappa Laplacian u + q`` with boundary data that do not change in time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from sciml.fields import Constant, GaussianRandomField, Law, law_range
+from sciml.problems.evolving import Evolving
+from sciml.problems.jet import Jets
+
+
+class Heat(Evolving):
+    """Temperature at one or several times, from the temperature at time 0, in one, two or three dimensions.
+
+    Parameters
+    ----------
+    initial_temperature : law of u0.
+    diffusivity : law of kappa, a positive number.
+    heating : law of q, constant in time.
+    """
+
+    outputs: ClassVar = ("temperature",)
+
+    kind: Literal["heat"] = "heat"
+    initial_temperature: Law = GaussianRandomField()
+    diffusivity: Law = Constant(value=1.0)
+    heating: Law = Constant(value=0.0)
+
+    @model_validator(mode="after")
+    def _positive_number(self) -> Self:
+        if self.diffusivity.kind not in ("constant", "uniform") or law_range(self.diffusivity)[0] <= 0:
+            raise ValueError("diffusivity must be a positive number: give a constant or a uniform law with a positive lower bound")
+        return self
+
+    def laws(self) -> dict[str, Any]:
+        own = {"initial_temperature": self.initial_temperature, "diffusivity": self.diffusivity, "heating": self.heating}
+        return {**own, **self.side_laws()}
+
+    def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
+        u = jets["temperature"]
+        return u.time_derivative - parameters["diffusivity"].value * u.laplacian - parameters["heating"].value
