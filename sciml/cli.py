@@ -82,11 +82,16 @@ def info(data: Dataset, as_json: Json = False) -> None:
 
 @app.command()
 @verb
-def verify(data: Dataset, as_json: Json = False) -> None:
+def verify(
+    data: Dataset,
+    regenerate: Annotated[int, typer.Option(min=0, metavar="K", help="Also draw and solve K samples again, and compare.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of those samples.")] = 0,
+    as_json: Json = False,
+) -> None:
     """Check a dataset: layout, hashes, ranges, duplicates, and every residual recomputed from the stored fields."""
     from sciml.data.verify import verify as verify_dataset
 
-    print_report(verify_dataset(data), as_json)
+    print_report(verify_dataset(data, regenerate=regenerate, seed=seed), as_json)
 
 
 @app.command("import")
