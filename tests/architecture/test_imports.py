@@ -40,7 +40,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.cli": (STORED | {"sciml.terminal", "sciml.progress", "sciml.io", "sciml.training", "sciml.report"}, {"typer"}),
     "sciml.__main__": ({"sciml.cli"}, set()),
     "sciml": ({"sciml.data"}, set()),
-    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "typer", "rich", "torch", "neuralop"}),
+    "validation": ({"sciml", "solvers"}, {"numpy", "scipy", "typer", "rich", "torch", "neuralop", "the_well"}),
 }
 
 
