@@ -68,7 +68,8 @@ class Problem(BaseModel):
         for name in ("resolution", "extent"):
             value = getattr(self, name)
             if len(value) != self.dimension:
-                raise ValueError(f"{name} = {list(value)} does not fit dimension = {self.dimension}: give one entry an axis, or one number")
+                shown = str(list(value))[:60]
+                raise ValueError(f"{name} = {shown} does not fit dimension = {self.dimension}: give one entry an axis, or one number")
         if self.dimension == 2 and self.boundary.pair("z") != Boundary().pair("z"):
             raise ValueError("boundary names a z side, but dimension = 2: drop it, or set dimension = 3")
         for name, law in self.laws().items():
@@ -145,7 +146,8 @@ class Problem(BaseModel):
         for number, (name, law) in enumerate(self.laws().items()):
             if law.is_random:
                 rng = np.random.default_rng(np.random.SeedSequence(list(words), spawn_key=(number,)))
-                drawn[name] = law.sample(self.parameter_grid(name), rng).astype(dtype)
+                with np.errstate(over="ignore"):  # what `dtype` cannot hold becomes infinite, which `check` refuses in words
+                    drawn[name] = law.sample(self.parameter_grid(name), rng).astype(dtype)
         return drawn
 
     def value(self, name: str, parameters: Parameters) -> Array:
