@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -127,22 +128,38 @@ def check_equal(path: Path, whole: Path, scratch: Path) -> None:
     assert verify(path).passed
 
 
+def in_hand(pid: int) -> Path:
+    """The shard that a worker is writing; waits until it writes one."""
+    patience = time.monotonic() + 20
+    while time.monotonic() < patience:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if ".part." in (target := os.readlink(handle)) and not target.endswith((".new", "(deleted)")):
+                    return Path(target)
+    raise AssertionError("the worker wrote no shard")
+
+
 def attempts(path: Path) -> list[Path]:
     return sorted(path.glob("data/*/*.part.*"))
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for open files in /proc")
 def test_killed_worker_leaves_no_trace_in_the_data(start: Start, whole: Path, tmp_path: Path) -> None:
     dask, path = start(2), tmp_path / "data"
     reports: list[tuple[int, int]] = []
+    left: list[Path] = []
 
     def kill_one(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
         if not reports:
-            assert attempts(path), "no worker was in the middle of a shard"
+            left.append(in_hand(dask.workers[0].pid))
             dask.workers[0].kill()
+            dask.workers[0].wait(10)
+            assert left[0].exists(), "it was not killed in the middle of a shard"
         reports.append((done, total))
 
     result = generate(recipe(), path, samples=SAMPLES, cluster=dask.address, progress=kill_one)
-    assert dask.workers[0].wait(10) != 0
+    (file,) = left
+    assert not file.exists()
     assert dask.workers[1].poll() is None
     assert result.generated == SAMPLES
     assert result.worst_residual is not None
