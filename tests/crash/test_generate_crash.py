@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.processes import executor
 from sciml.data.verify import verify
 from sciml.errors import DatasetError
 
@@ -147,6 +148,37 @@ def test_killed_worker_is_one_sentence_and_the_next_run_recovers(tmp_path: Path)
     assert reported <= result.already_there < 400
     generate(recipe, tmp_path / "whole", samples=400)
     assert contents(tmp_path / "data") == contents(tmp_path / "whole")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _lose_the_worker_that_holds_the_lock() -> None:
+    with pytest.raises(DatasetError, match="one of workers = 3 processes ended by itself"):
+        _kill_an_idle_worker()
+
+
+def _kill_an_idle_worker() -> None:
+    with executor(3) as pool:
+        pool.submit(_nothing).result()
+        time.sleep(0.5)  # all are idle now: one reads the queue and holds its lock, the others wait for the lock
+        workers = children(os.getpid())
+        holding = [number for number in workers if "pipe" in Path(f"/proc/{number}/wchan").read_text()]
+        os.kill((holding or workers)[0], signal.SIGKILL)
+        patience = time.monotonic() + 20
+        while time.monotonic() < patience:  # until the death has been noticed
+            pool.submit(_nothing).result()
+
+
+@pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="looks for what processes wait for in /proc")
+def test_worker_killed_with_the_queues_lock_in_hand_does_not_hang_the_others() -> None:
+    process = multiprocessing.get_context("fork").Process(target=_lose_the_worker_that_holds_the_lock)
+    process.start()
+    process.join(60)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_lock_left_by_a_killed_process_does_not_matter(tmp_path: Path) -> None:
