@@ -52,6 +52,9 @@ def generate(
     samples: Annotated[int | None, typer.Option(min=1, help="Over all splits, default the recipe's; more add, fewer remove none.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The recipe's own where left out.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the samples do not depend on it.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Solve on the workers of this dask scheduler, as tcp://host:8786.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, as problem.resolution=64 (repeatable).")
     ] = None,
@@ -63,7 +66,8 @@ def generate(
     from sciml.data.recipe import load_recipe
 
     with Progress(quiet) as progress:
-        result = generate_dataset(load_recipe(recipe, overrides or ()), out, samples=samples, seed=seed, workers=workers, progress=progress)
+        chosen = load_recipe(recipe, overrides or ())
+        result = generate_dataset(chosen, out, samples=samples, seed=seed, workers=workers, cluster=cluster, progress=progress)
     print_figures(asdict(result), as_json)
 
 
@@ -78,11 +82,16 @@ def info(data: Dataset, as_json: Json = False) -> None:
 
 @app.command()
 @verb
-def verify(data: Dataset, as_json: Json = False) -> None:
+def verify(
+    data: Dataset,
+    regenerate: Annotated[int, typer.Option(min=0, metavar="K", help="Also draw and solve K samples again, and compare.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of those samples.")] = 0,
+    as_json: Json = False,
+) -> None:
     """Check a dataset: layout, hashes, ranges, duplicates, and every residual recomputed from the stored fields."""
     from sciml.data.verify import verify as verify_dataset
 
-    print_report(verify_dataset(data), as_json)
+    print_report(verify_dataset(data, regenerate=regenerate, seed=seed), as_json)
 
 
 @app.command("import")

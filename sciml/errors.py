@@ -19,3 +19,7 @@ class MeshError(InputError):
 
 class CheckpointError(InputError):
     """A run folder or a checkpoint is damaged, or belongs to another model or dataset."""
+
+
+class ClusterError(InputError):
+    """A cluster cannot be reached, or its machines do not fit together."""

@@ -1,29 +1,30 @@
 """Make the samples of a recipe: one code path over `concurrent.futures.Executor`, whatever it runs on.
 
-Workers draw and solve; this process alone writes, in the order of the samples, so that interrupting it anywhere leaves a prefix
-that the same call completes. The values do not depend on the number of workers or on interruptions.
+On this machine workers draw and solve, and this process alone writes, in the order of the samples. On a cluster every task writes
+a shard, which this process enters in the manifest. Interrupted anywhere, what was reported is kept and the same call goes on. The
+values do not depend on the number of workers, on where they run or on interruptions.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import sciml
-from sciml.checks import environment
+from sciml.data.cluster import cluster as connected
+from sciml.data.cluster import submit_shard
 from sciml.data.manifest import SPLITS, Manifest
 from sciml.data.mesh_part import MeshEntry
 from sciml.data.processes import executor
+from sciml.data.provenance import notes, versions
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.shard import Sample
 from sciml.data.solve import Solved, sample_bytes, solve_samples
@@ -33,14 +34,20 @@ from sciml.data.store import Store
 from sciml.data.writer import ShardWriter
 from sciml.discretize import discretize
 from sciml.errors import RecipeError
-from sciml.mesh import Mesh
 from sciml.problems import BoxProblem, Evolving, Problem, seed_words
-from sciml.problems.mesh_elliptic import MeshElliptic
+from sciml.problems.mesh_elliptic import MeshElliptic, mesh_of
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
-#: Samples travel in chunks of about this size, so that a small sample does not cost a message and a large one not much memory.
+Batch = tuple[int, float, int]
+"""Samples stored for good: how many, their largest residual, their largest number of iterations."""
+Chunk = tuple[ShardWriter, list[int], list[Solved]]
+"""Solved samples, with the writer and the positions that they belong to."""
+#: Samples are solved, sent and stored in chunks of at most this size ...
 _CHUNK_BYTES = 4 << 20
-_LARGEST_CHUNK = 8
+_LARGEST_CHUNK = 64
+#: ... and of about this time, so that progress shows and an interruption costs little.
+_CHUNK_SECONDS = 1.0
+_FIRST_CHUNK = 4
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def generate(
     samples: int | None = None,
     seed: int | None = None,
     workers: int = 1,
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> GenerationResult:
     """Generate a dataset, or complete or extend the one that `out` holds.
@@ -82,7 +90,10 @@ def generate(
     samples : number over all splits; None takes the recipe's. A dataset never shrinks.
     seed : None takes the recipe's.
     workers : processes that solve; 1 solves in this process. A script that asks for more needs the ``if __name__ == "__main__"`` guard.
-    progress : called as ``progress("generate", done, total, figures)`` after every stored sample.
+    cluster : address of a running dask scheduler (``tcp://host:8786``) whose workers solve, and see `out` under the same path; None
+        solves on this machine. Its tasks are whole shards: the recipe's `data.shard_samples` decides how many there are.
+    progress : called as ``progress("generate", done, total, figures)`` whenever more samples are stored for good, a few at a time,
+        or a shard at a time from a cluster; `figures` are the largest residual and number of iterations among them.
 
     Returns
     -------
@@ -91,67 +102,100 @@ def generate(
     Raises
     ------
     RecipeError
-        No samples or workers were asked for, or the recipe has no random parameter, so that all its samples would be equal.
+        No samples or workers were asked for, workers here and a cluster at once, or the recipe has no random parameter, so that
+        all its samples would be equal.
     DatasetError
         `out` holds something else, is being written by another process, or cannot be written; or the problem has no solution for
         its first parameters.
+    ClusterError
+        The cluster cannot be reached or used, or its workers do not see `out`.
     SolverError
         A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is.
     """
     began = time.perf_counter()
     if workers < 1:
         raise RecipeError(f"workers = {workers} leaves nobody to solve: give at least 1")
+    if workers > 1 and cluster is not None:
+        raise RecipeError(f"workers = {workers} solve here, and cluster = {cluster!r} solves elsewhere: give one of the two")
     recipe = _with_seed(recipe, seed)
     first = _draw_first(recipe)
     manifest = _describe(recipe, first, recipe.data.samples if samples is None else samples)
     discretize(recipe.solved_problem, first)  # a problem that cannot be solved is refused before anything is on disk
-    chunk, window = 1, 1  # in this process, nothing that is solved waits to be stored
-    if workers > 1:
-        chunk, window = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, recipe.kept(first)))), 2 * workers
-    residuals = []
-    with Store(Path(out), manifest, _notes(recipe), _mesh(recipe.problem)) as store, executor(workers) as pool:
+    made, worst = 0, 0.0
+    place = executor(workers) if cluster is None else connected(cluster)
+    with Store(Path(out), manifest, notes(recipe), mesh_of(recipe.problem)) as store, place as pool:
         total = sum(store.manifest.splits.values())
         if not store.manifest.complete:
             (store.root / STATISTICS).unlink(missing_ok=True)  # of fewer samples than there will be
-        for writer, position, (sample, certificate) in _solved(store, pool, recipe, chunk, window):
-            writer.append(position, sample, certificate)
-            residuals.append(certificate.relative_residual)
-            done = store.done
-            if not writer.missing:
-                store.finish(writer)
+        if cluster is None:
+            largest = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, recipe.kept(first))))
+            batches = _stored_here(store, pool, recipe, workers, largest)
+        else:
+            batches = _stored_elsewhere(store, pool, recipe)
+        for samples_made, residual, iterations in batches:
+            made, worst = made + samples_made, max(worst, residual)
             if progress is not None:
-                progress("generate", done, total, {"residual": certificate.relative_residual, "iterations": certificate.iterations})
+                progress("generate", store.done, total, {"residual": residual, "iterations": iterations})
         if not (store.root / STATISTICS).exists():
             write_statistics(store.root, store.manifest)
     return GenerationResult(
         path=str(store.root),
         samples={split: store.manifest.covered(split) for split in SPLITS},
-        generated=len(residuals),
-        already_there=total - len(residuals),
+        generated=made,
+        already_there=total - made,
         seconds=time.perf_counter() - began,
-        worst_residual=max(residuals, default=None),
+        worst_residual=worst if made else None,
     )
 
 
-def _solved(store: Store, pool: Executor, recipe: Recipe, chunk: int, window: int) -> Iterator[tuple[ShardWriter, int, Solved]]:
-    """Solved samples in their order, with the writer and the position they belong to; at most `window` chunks are under way."""
+def _stored_here(store: Store, pool: Executor, recipe: Recipe, workers: int, largest: int) -> Iterator[Batch]:
+    """Write what the workers of this machine solve, and say so once it is on disk."""
+    for writer, positions, solved in _solved(store, pool, recipe, workers, largest):
+        writer.extend([(position, *made) for position, made in zip(positions, solved, strict=True)])
+        if not writer.missing:
+            store.finish(writer)
+        certificates = [certificate for _, certificate in solved]
+        yield len(solved), max(made.relative_residual for made in certificates), max(made.iterations for made in certificates)
+
+
+def _solved(store: Store, pool: Executor, recipe: Recipe, workers: int, largest: int) -> Iterator[Chunk]:
+    """All missing samples, in chunks and in their order."""
+    window = 1 if workers == 1 else 2 * workers  # chunks under way
     waiting: deque[tuple[ShardWriter, list[int], Future[list[Solved]]]] = deque()
+    size = min(_FIRST_CHUNK, largest)
     for writer in store.unfinished():
-        layout = writer.layout
-        missing = sorted(writer.missing)
-        for first in range(0, len(missing), chunk):
-            positions = missing[first : first + chunk]
+        layout, missing = writer.layout, deque(sorted(writer.missing))
+        while missing:
+            positions = [missing.popleft() for _ in range(min(size, len(missing)))]
             indices = [layout.start + position for position in positions]
             waiting.append((writer, positions, pool.submit(solve_samples, recipe, STREAMS[layout.split], indices)))
             if len(waiting) >= window:
-                yield from _arrived(*waiting.popleft())
+                chunk = _arrived(*waiting.popleft())
+                size = min(largest, _fitting(chunk))
+                yield chunk
     while waiting:
-        yield from _arrived(*waiting.popleft())
+        yield _arrived(*waiting.popleft())
 
 
-def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Solved]]) -> Iterator[tuple[ShardWriter, int, Solved]]:
-    for position, solved in zip(positions, future.result(), strict=True):
-        yield writer, position, solved
+def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Solved]]) -> Chunk:
+    return writer, positions, future.result()
+
+
+def _fitting(chunk: Chunk) -> int:
+    """Samples that take about as long as a chunk may, to go by the times of one that has arrived."""
+    seconds = [certificate.solve_seconds for _, certificate in chunk[2]]
+    return max(1, int(_CHUNK_SECONDS / max(sum(seconds) / len(seconds), 1e-9)))
+
+
+def _stored_elsewhere(store: Store, pool: Executor, recipe: Recipe) -> Iterator[Batch]:
+    """Have the shards written by a cluster, and enter each as it arrives."""
+    root = store.root.resolve()
+    shards = {submit_shard(pool, recipe, root, layout): layout for layout in store.lacking()}
+    for future in as_completed(list(shards)):
+        written, layout = future.result(), shards.pop(future)
+        store.enter(layout, written.name, written.sha256)
+        if written.solved:
+            yield written.solved, written.residual, written.iterations
 
 
 def _draw_first(recipe: Recipe) -> Sample:
@@ -193,44 +237,11 @@ def _describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
         seed=recipe.data.seed,
         shard_samples=recipe.data.shard_samples,
         splits=recipe.split_sizes(samples),
-        versions=_versions(),
+        versions=versions(),
     )
-
-
-def _mesh(problem: Problem) -> Mesh | None:
-    return problem.mesh if isinstance(problem, MeshElliptic) else None
 
 
 def _mesh_entry(problem: Problem) -> MeshEntry | None:
     if not isinstance(problem, MeshElliptic):
         return None
     return MeshEntry.of(problem.mesh, problem.cell_fields, problem.part_kinds)
-
-
-def _notes(recipe: Recipe) -> dict[str, str]:
-    """What ``/provenance`` says about the making of a shard, beside the figures of each sample."""
-    machine = environment()
-    return {
-        "recipe": recipe.canonical_json(),
-        "versions": json.dumps(_versions()),
-        "git_revision": _git_revision(),
-        "processor": machine["processor"],
-        "threads": "1",
-    }
-
-
-def _versions() -> dict[str, str]:
-    machine = environment()
-    return {"python": machine["python"], **machine["versions"]}
-
-
-def _git_revision() -> str:
-    """Commit of the checkout that this package runs from; "unknown" for an installed package."""
-    root = Path(sciml.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return "unknown"
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"  # no git on this machine, or no commit yet

@@ -46,7 +46,8 @@ def open_guarded(path: Path, *, root: Path | None = None) -> h5py.File:
     """
     _refuse_odd_files(path, root)
     with reading(path):
-        file = h5py.File(path, "r", locking=False)
+        # No cache of chunks: a chunk is one sample, which HDF5 would keep without being asked for it again, 8 MiB a dataset of each file.
+        file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)
         try:
             _walk(file, path)
         except BaseException:

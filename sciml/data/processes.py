@@ -32,8 +32,9 @@ def executor(workers: int) -> Iterator[Executor]:
         yield _ThisProcess()
         return
     context = multiprocessing.get_context("spawn")
-    lifeline, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(lifeline,))
+    wanted, stop = context.Pipe(duplex=False)
+    alive, end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(wanted, alive))
     try:
         with _signals_held_back():
             for _ in range(workers):  # each task that finds no idle worker starts one
@@ -41,13 +42,16 @@ def executor(workers: int) -> Iterator[Executor]:
         yield pool
         pool.shutdown()
     except BrokenProcessPool:
+        end.close()  # the dead worker may hold a lock of the queues, for which the others would wait for ever, and we for them
         raise DatasetError(
             f"one of workers = {workers} processes ended by itself, killed for want of memory or started by a script without "
             'the `if __name__ == "__main__"` guard: run the same call again with fewer workers'
         ) from None
     finally:
-        held.close()  # tells the workers to stop
+        stop.close()
         pool.shutdown(cancel_futures=True)
+        for connection in (wanted, alive, end):
+            connection.close()
 
 
 @contextlib.contextmanager
@@ -93,24 +97,24 @@ def stopping() -> bool:
     return _stopping.is_set()
 
 
-def _start_worker(lifeline: Connection) -> None:
+def _start_worker(wanted: Connection, alive: Connection) -> None:
     """Set up a worker process: signals to the group are the parent's business, and the worker follows its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_follow, args=(wanted, alive), daemon=True).start()
 
 
-def _follow(lifeline: Connection) -> None:
-    """Finish the sample in hand when the parent closes `lifeline`; end at once when the parent is dead.
+def _follow(wanted: Connection, alive: Connection) -> None:
+    """Finish the sample in hand when the parent closes its end of `wanted`; end at once when it closes that of `alive`, or is dead.
 
-    Ending at once while the parent lives could leave half a result in its queue, which it would wait for for ever. The queues
-    stay open when the parent is killed, so that the worker has to look for that itself.
+    Ending at once otherwise could leave half a result in its queue, which the parent would wait for for ever. The queues stay open
+    when the parent is killed, so that the worker has to look for that itself.
     """
-    wait([lifeline])
+    wait([wanted])
     _stopping.set()
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
+    wait([alive, parent.sentinel])
     os._exit(1)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sciml.data.durable import sha256_of_file
+from sciml.data.durable import replace_durably, sha256_of_file
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import FILE_NAME, SPLITS, Manifest, ShardEntry, read_manifest, write_manifest
 from sciml.data.shard import ShardReader
-from sciml.data.writer import ShardWriter
+from sciml.data.writer import PART, ShardWriter
 from sciml.errors import DatasetError
 from sciml.mesh.mesh import Mesh
 
@@ -63,6 +63,7 @@ class Store:
     def __enter__(self) -> Store:
         self._new = not (self.root / FILE_NAME).exists()
         try:
+            self._sweep()
             if not self._new:
                 self._continue(read_manifest(self.root))
             self._write_manifest()
@@ -75,9 +76,15 @@ class Store:
         stored = self.done
         for writer in self._open:
             writer.close()
+        self._sweep()
         if kind is not None and self._new and not stored:
             self._vanish()
         self._lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what processes left that wrote for the holder of the lock; one that still writes notices that its file is gone."""
+        for left in self.root.glob(f"data/*/shard-*{PART}.*"):
+            left.unlink(missing_ok=True)
 
     def _vanish(self) -> None:
         """Take back what this call made before it failed without a single sample, so that another recipe may have the folder."""
@@ -88,15 +95,20 @@ class Store:
             with contextlib.suppress(OSError):  # somebody else put a file there meanwhile: the folder is theirs now
                 self.root.rmdir()
 
-    def unfinished(self) -> Iterator[ShardWriter]:
-        """A writer for every shard that still needs samples, split by split; shards found full are entered in the manifest."""
+    def lacking(self) -> Iterator[ShardLayout]:
+        """Every shard that still needs samples, split by split; those found full are entered in the manifest."""
         finished = {(shard.path, shard.samples) for shard in self.manifest.shards}
         for layout in self._planned():
             if (layout.path, layout.samples) in finished:
                 continue
             if self._found_full(layout):
                 self._record(layout.entry(sha256_of_file(self.root / layout.path)))
-                continue
+            else:
+                yield layout
+
+    def unfinished(self) -> Iterator[ShardWriter]:
+        """A writer for every shard that still needs samples, split by split."""
+        for layout in self.lacking():
             writer = ShardWriter(self.root, layout, self._notes, self._mesh)
             self._open.append(writer)
             if writer.missing:
@@ -115,6 +127,27 @@ class Store:
         entry = writer.finish()
         self._open.remove(writer)
         self._record(entry)
+
+    def enter(self, layout: ShardLayout, name: str, sha256: str) -> None:
+        """Give the full shard that another process wrote beside the place of `layout`, as file `name`, its final name, and enter it.
+
+        Raises
+        ------
+        DatasetError
+            The file is not there or its bytes have another SHA-256, as where this process and that one see different disks.
+        """
+        path = self.root / layout.path
+        aside = path.with_name(name)
+        found = sha256_of_file(aside) if aside.is_file() else "none"
+        if found != sha256:
+            what = f"{aside} was written with SHA-256 {sha256[:12]}... and {found[:12]} is found here"
+            raise DatasetError(f"{what}: give a folder on a file system that this machine shares with all workers")
+        try:
+            replace_durably(aside, path)
+            path.with_name(path.name + PART).unlink(missing_ok=True)
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be written ({error.strerror}): run the same command again") from None
+        self._record(layout.entry(sha256))
 
     def _planned(self) -> Iterator[ShardLayout]:
         step = self.manifest.shard_samples

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sciml.data.recipe import Recipe
 
 _SHOWN = 20
-#: What another version of NumPy may change in a draw, over the field's largest value.
-_ULPS = {"float32": 1e-5, "float64": 1e-12}
 
 
 @dataclass
@@ -46,13 +44,20 @@ class _Findings:
             self.sentences.append(sentence)
 
 
-def verify(path: str | os.PathLike[str]) -> CheckReport:
+def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0) -> CheckReport:
     """Read every byte of a dataset and recompute what can be recomputed.
 
     Residuals are recomputed from the stored parameters and outputs with the problem's own operator; an evolving problem is integrated
     anew from its stored initial state, to a quarter of the tolerance and with other steps. The gate is the recipe's
     `rtol`, plus for float32 what rounding the fields to float32 can add at most. Fields that were solved on a finer grid than they are
     kept on have no residual; their stored certificates are checked, and their parameters are drawn anew on the fine grid.
+
+    Parameters
+    ----------
+    path : the dataset's folder.
+    regenerate : number of samples that are drawn and solved again, from the recipe text and the seed words in their files alone; see
+        `sciml.data.regenerate` for what has to agree.
+    seed : of the choice of those samples.
 
     Returns
     -------
@@ -63,24 +68,41 @@ def verify(path: str | os.PathLike[str]) -> CheckReport:
     ------
     DatasetError
         The folder has no readable manifest, or one that contradicts its own recipe; damaged shards are reported as failed checks instead.
+        Or samples were to be regenerated of imported arrays, or a negative number of them.
     """
     began = time.perf_counter()
     root = Path(path)
     manifest = read_manifest(root)
     recipe = _recipe(root, manifest)
+    if regenerate < 0:
+        raise DatasetError(f"regenerate = {regenerate} is no number of samples: give 0 or more")
+    if regenerate and recipe is None:
+        raise DatasetError(f"{root} holds imported arrays, which have no recipe to be made again from: verify it without regenerate")
     found = _Findings()
     for reader in _sound_shards(root, manifest, found):
         with reader.file:
             for position in range(reader.layout.samples):
                 _look_at(reader, position, recipe, found)
-    details = {
+    details: dict[str, Any] = {
         "path": str(root),
         "samples": {split: found.samples[split] for split in SPLITS},
         "problems": found.sentences,
         "stored_residual": _summary(found.stored),
         "recomputed_residual": _summary(found.recomputed),
     }
-    return CheckReport(f"verify {manifest.name}", _checks(manifest, recipe, found), time.perf_counter() - began, details)
+    checks = _checks(manifest, recipe, found)
+    if regenerate:
+        checks += _regenerated(root, manifest, regenerate, seed, details)
+    return CheckReport(f"verify {manifest.name}", checks, time.perf_counter() - began, details)
+
+
+def _regenerated(root: Path, manifest: Manifest, count: int, seed: int, details: dict[str, Any]) -> list[Check]:
+    from sciml.data.regenerate import regenerate  # imported arrays need neither the problems nor the solvers
+
+    made = regenerate(root, manifest, count, seed)
+    details["problems"] = [*details["problems"], *made.sentences][:_SHOWN]
+    details["regenerated"] = {"seed": seed, "chosen": made.chosen[:_SHOWN], "made_elsewhere_by_another": sorted(made.places)}
+    return made.checks()
 
 
 def _recipe(root: Path, manifest: Manifest) -> Recipe | None:
@@ -159,13 +181,14 @@ def _look_for_twin(manifest: Manifest, sample: Sample, where: str, split: str, f
 def _redraw(recipe: Recipe, split: Split, number: int, sample: Sample, certificate: Certificate, where: str, found: _Findings) -> None:
     """Compare the certificate with the sample's place in its split, and the parameters with what the seed words of that place give."""
     from sciml.data.recipe import STREAMS
+    from sciml.data.regenerate import ULPS
     from sciml.problems import seed_words
 
     words = seed_words(recipe.data.seed, STREAMS[split], number)
     if (certificate.index, certificate.seed_words) != (number, words):
         found.add("seeds", f"{where} is certified as sample {certificate.index}, or with seed words that its number does not have")
     for name, drawn in recipe.kept(recipe.solved_problem.sample(words, recipe.data.dtype)).items():
-        if not np.abs(sample[name] - drawn).max() <= _ULPS[recipe.data.dtype] * np.abs(drawn).max():
+        if not np.abs(sample[name] - drawn).max() <= ULPS[recipe.data.dtype] * np.abs(drawn).max():
             found.add("parameters", f"{where} has another {name!r} than its seed words give")
             return
 

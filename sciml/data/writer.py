@@ -1,6 +1,6 @@
-"""Write a shard such that a killed process loses at most the sample in hand.
+"""Write a shard such that a killed process loses at most the samples in hand.
 
-A shard is filled as ``shard-00000.hdf5.part`` with HDF5's default file version: values, flush, mark the sample as complete, flush.
+A shard is filled as ``shard-00000.hdf5.part`` with HDF5's default file version: values, flush, mark the samples as complete, flush.
 Such a file opens again after SIGKILL at any moment (with ``libver="latest"`` it would not); what is marked is trusted after its
 SHA-256 was compared. A full shard is forced to disk and renamed.
 
@@ -15,8 +15,9 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,10 +27,12 @@ from sciml.data.durable import replace_durably, sha256_of_file
 from sciml.data.interrupts import uninterrupted
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import ShardEntry
-from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest
+from sciml.data.shard import CERTIFICATE, Certificate, Sample, ShardReader, sample_digest
 from sciml.errors import DatasetError
 from sciml.mesh.mesh import Mesh
 
+#: What the name of a shard ends with while it is written.
+PART = ".part"
 #: Space of HDF5's own bookkeeping, per file and per sample.
 _FILE_BYTES = 1 << 16
 _SAMPLE_BYTES = 1 << 10
@@ -40,30 +43,42 @@ class ShardWriter:
 
     What an earlier run left (an unfinished shard, or a finished one that is to be longer or was damaged) is copied sample by sample
     into a fresh file, which then takes its place: nothing is ever written into a file whose last writer may have been killed.
+
+    Parameters
+    ----------
+    root, layout : folder of the dataset, and which of its shards to write.
+    notes : attributes for ``/provenance``.
+    suffix : of the file being written. Writers that may work on one shard at the same time need one each.
     """
 
     @uninterrupted()
-    def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str], mesh: Mesh | None = None) -> None:
+    def __init__(
+        self, root: Path, layout: ShardLayout, notes: Mapping[str, str], mesh: Mesh | None = None, *, suffix: str = PART
+    ) -> None:
         self.layout = layout
         self.path = root / layout.path
+        self.part = self.path.with_name(self.path.name + suffix)
         self.missing = set(range(layout.samples))
-        self._part = self.path.with_name(self.path.name + ".part")
         with self._failing_clearly():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.path.with_name(self.path.name + ".part.new")
+            fresh = self.part.with_name(self.part.name + ".new")
             _reserve(fresh, _size(layout))
             self._file = h5py.File(fresh, "w")
             layouts.create(self._file, layout, notes, mesh)
             self._values = {name: _Column(self._file[layout.location(name)]) for name in layout.manifest.names}
             self._record = {name: _Column(self._file[f"provenance/{name}"]) for name in layouts.PROVENANCE}
-            for older in (self._part, self.path):
+            for older in (self.path.with_name(self.path.name + PART), self.path):
                 self._adopt(root, older)
             self._file.flush()
-            os.replace(fresh, self._part)
+            os.replace(fresh, self.part)
+
+    def append(self, position: int, sample: Sample, certificate: Certificate) -> None:
+        """`extend` by one sample."""
+        self.extend([(position, sample, certificate)])
 
     @uninterrupted()
-    def append(self, position: int, sample: Sample, certificate: Certificate) -> None:
-        """Store a sample; once this returns, killing the process does not lose it.
+    def extend(self, batch: Sequence[tuple[int, Sample, Certificate]]) -> None:
+        """Store samples at their positions; once this returns, killing the process loses none of them.
 
         Raises
         ------
@@ -71,15 +86,21 @@ class ShardWriter:
             The disk is full or read-only. Samples stored before stay valid.
         """
         with self._failing_clearly():
-            self._write(position, sample, certificate)
+            self._write(batch)
+
+    @uninterrupted()
+    def seal(self) -> str:
+        """Close the full shard, which keeps the name of an unfinished one, and return the SHA-256 of its bytes."""
+        with self._failing_clearly():
+            self._file.close()
+            return sha256_of_file(self.part)
 
     @uninterrupted()
     def finish(self) -> ShardEntry:
         """Close the full shard, force it to disk and give it its final name."""
+        digest = self.seal()
         with self._failing_clearly():
-            self._file.close()
-            digest = sha256_of_file(self._part)
-            replace_durably(self._part, self.path)
+            replace_durably(self.part, self.path)
         return self.layout.entry(digest)
 
     def close(self) -> None:
@@ -88,15 +109,17 @@ class ShardWriter:
         with contextlib.suppress(OSError, RuntimeError):
             self._file.close()
 
-    def _write(self, position: int, sample: Sample, certificate: Certificate) -> None:
+    def _write(self, batch: Sequence[tuple[int, Sample, Certificate]]) -> None:
+        positions = [position for position, _, _ in batch]
         for name, column in self._values.items():
-            column.put(position, sample[name])
-        for name, value in {**vars(certificate), "sha256": sample_digest(self.layout.manifest, sample)}.items():
-            self._record[name].put(position, value)
+            column.put(positions, [sample[name] for _, sample, _ in batch])
+        for name in CERTIFICATE:
+            self._record[name].put(positions, [getattr(certificate, name) for _, _, certificate in batch])
+        self._record["sha256"].put(positions, [sample_digest(self.layout.manifest, sample) for _, sample, _ in batch])
         self._file.flush()
-        self._record["complete"].put(position, 1)
+        self._record["complete"].put(positions, [1] * len(batch))
         self._file.flush()
-        self.missing.discard(position)
+        self.missing.difference_update(positions)
 
     def _adopt(self, root: Path, path: Path) -> None:
         """Copy the samples of an earlier file that are marked complete and have the SHA-256 recorded for them."""
@@ -110,7 +133,7 @@ class ShardWriter:
             for position in sorted(self.missing & set(range(reader.layout.samples))):
                 found = reader.trusted(position)
                 if found is not None:
-                    self._write(position, *found)
+                    self._write([(position, *found)])
 
     @contextlib.contextmanager
     def _failing_clearly(self) -> Iterator[None]:
@@ -119,7 +142,7 @@ class ShardWriter:
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             remedy = "free space or choose another folder, then run the same command again"
-            raise DatasetError(f"{self._part} cannot be written ({reason}): {remedy}") from None
+            raise DatasetError(f"{self.part} cannot be written ({reason}): {remedy}") from None
 
 
 def _size(layout: ShardLayout) -> int:
@@ -144,15 +167,23 @@ def _reserve(path: Path, size: int) -> None:
 
 
 class _Column:
-    """A dataset that is written one row at a time; assigning to h5py's items costs ten times as much where rows are small."""
+    """A dataset that is written by rows; assigning to h5py's items costs ten times as much where rows are small."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._id = dataset.id
         self._dtype = dataset.dtype
-        self._row = (1, *dataset.shape[1:])
+        self._row = dataset.shape[1:]
         self._in_file = dataset.id.get_space()
-        self._in_memory = h5py.h5s.create_simple(self._row)
 
-    def put(self, position: int, value: np.ndarray | float | str | tuple[int, ...]) -> None:
-        self._in_file.select_hyperslab((position, *(0,) * (len(self._row) - 1)), self._row)
-        self._id.write(self._in_memory, self._in_file, np.ascontiguousarray(value, self._dtype).reshape(self._row))
+    def put(self, positions: Sequence[int], rows: Sequence[Any]) -> None:
+        """Write the rows at their positions, neighbours in one go."""
+        first = 0
+        for last, position in enumerate(positions):
+            if last + 1 == len(positions) or positions[last + 1] != position + 1:
+                self._put(positions[first], rows[first : last + 1])
+                first = last + 1
+
+    def _put(self, start: int, rows: Sequence[Any]) -> None:
+        block = (len(rows), *self._row)
+        self._in_file.select_hyperslab((start, *(0,) * len(self._row)), block)
+        self._id.write(h5py.h5s.create_simple(block), self._in_file, np.ascontiguousarray(rows, self._dtype).reshape(block))

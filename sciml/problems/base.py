@@ -51,7 +51,8 @@ class BoxProblem(Problem):
         for name in ("resolution", "extent"):
             value = getattr(self, name)
             if len(value) != self.dimension:
-                raise ValueError(f"{name} = {list(value)} does not fit dimension = {self.dimension}: give one entry an axis, or one number")
+                shown = str(list(value))[:60]
+                raise ValueError(f"{name} = {shown} does not fit dimension = {self.dimension}: give one entry an axis, or one number")
         for axis in AXES[self.dimension :]:
             if self.boundary.pair(axis) != Boundary().pair(axis):
                 needed = AXES.index(axis) + 1

@@ -225,3 +225,8 @@ def _components_without(mesh: Mesh, parts: tuple[str, ...]) -> int:
     count, component = connected_components(coo_array((np.ones(len(i), bool), (i, j)), shape=(n, n)), directed=False)
     touched = [component[mesh.part(name).ravel()] for name in parts]
     return int(count - len(np.unique(np.concatenate(touched)))) if touched else int(count)
+
+
+def mesh_of(problem: Problem) -> Mesh | None:
+    """The mesh that a problem lives on; None on a grid."""
+    return problem.mesh if isinstance(problem, MeshElliptic) else None

@@ -107,7 +107,8 @@ class Problem(BaseModel):
         for number, (name, law) in enumerate(self.laws().items()):
             if law.is_random:
                 rng = np.random.default_rng(np.random.SeedSequence(list(words), spawn_key=(number,)))
-                drawn[name] = law.sample(self.support(name), rng).astype(dtype)
+                with np.errstate(over="ignore"):  # what `dtype` cannot hold becomes infinite, which `check` refuses in words
+                    drawn[name] = law.sample(self.support(name), rng).astype(dtype)
         return drawn
 
     def value(self, name: str, parameters: Parameters) -> Array:

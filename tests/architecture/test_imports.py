@@ -26,7 +26,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.fields": (LEAVES, NUMERICS | {"pydantic"}),
     "sciml.problems": (LEAVES | {"sciml.fields"}, NUMERICS | {"pydantic"}),
     "sciml.discretize": (DECLARED | {"solvers"}, NUMERICS),
-    "sciml.data": (STORED, NUMERICS | {"h5py", "pydantic", "filelock", "threadpoolctl"}),
+    "sciml.data": (STORED, NUMERICS | {"h5py", "pydantic", "filelock", "threadpoolctl", "distributed"}),
     "sciml.io": (STORED, NUMERICS | {"h5py", "meshio"}),
     # ---- the torch line: nothing above it imports torch ----
     "sciml.models": (LEAVES, {"numpy", "pydantic", "torch", "neuralop"}),
@@ -43,7 +43,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml": ({"sciml.data"}, set()),
     "validation": (
         {"sciml", "solvers"},
-        NUMERICS | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py"},  # peers among them
+        NUMERICS | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py", "the_well"},  # peers among them
     ),
 }
 

@@ -17,12 +17,13 @@ from sciml.data.generate import generate
 from sciml.data.recipe import load_recipe
 
 
-def live(out: str, settings: list[str], samples: int, report: int) -> None:
+def live(out: str, settings: list[str], samples: int, workers: int, report: int) -> None:
     """Generate, and write every reported number of samples to the pipe `report`."""
     generate(
         load_recipe("darcy-lognormal", settings),
         out,
         samples=samples,
+        workers=workers,
         progress=lambda stage, done, total, figures: write(report, done),
     )
 
@@ -31,13 +32,13 @@ def write(report: int, done: int) -> None:
     os.write(report, f"{done}\n".encode())
 
 
-def life(out: str, settings: list[str], samples: int, kill_after: float | None, reports: int) -> list[int]:
-    """The numbers reported by one life, killed `kill_after` seconds after it had reported `reports` samples; None lets it live."""
+def life(out: str, settings: list[str], samples: int, workers: int, kill_after: float | None, reports: int) -> list[int]:
+    """The numbers reported by one life, killed `kill_after` seconds after it had reported `reports` times; None lets it live."""
     incoming, outgoing = os.pipe()
     process = os.fork()
     if process == 0:
         os.close(incoming)
-        live(out, settings, samples, outgoing)
+        live(out, settings, samples, workers, outgoing)
         os._exit(0)
     os.close(outgoing)
     text = b""
@@ -53,7 +54,7 @@ def life(out: str, settings: list[str], samples: int, kill_after: float | None, 
     return [int(line) for line in text.split()]
 
 
-def main(out: str, kills: int, samples: int, settings: list[str]) -> None:
+def main(out: str, kills: int, samples: int, workers: int, settings: list[str]) -> None:
     rng = random.Random(kills)
     lives = []
     for number in range(kills):
@@ -61,10 +62,10 @@ def main(out: str, kills: int, samples: int, settings: list[str]) -> None:
         # Counting reports and not seconds keeps a fast machine from finishing before the last kill.
         starting = number % 4 == 0
         after = rng.uniform(0, 0.4 if starting else 0.004)
-        lives.append(life(out, settings, samples, after, 0 if starting else rng.randint(1, 4)))
-    lives.append(life(out, settings, samples, None, 0))
+        lives.append(life(out, settings, samples, workers, after, 0 if starting else rng.randint(1, 4)))
+    lives.append(life(out, settings, samples, workers, None, 0))
     sys.stdout.write(json.dumps({"lives": lives}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

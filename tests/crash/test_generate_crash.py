@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.processes import executor
 from sciml.data.verify import verify
 from sciml.errors import DatasetError
 
@@ -40,22 +41,31 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize(("kills", "samples"), [(20, 240), pytest.param(200, 2400, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(tmp_path: Path, kills: int, samples: int) -> None:
+@pytest.mark.parametrize(
+    ("kills", "samples", "workers", "shard"),
+    [
+        (20, 480, 1, 8),
+        pytest.param(200, 4800, 1, 8, marks=pytest.mark.slow),
+        pytest.param(60, 8000, 1, 64, marks=pytest.mark.slow),  # chunks as large as they get
+        pytest.param(30, 1600, 2, 8, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_random_moments(tmp_path: Path, kills: int, samples: int, workers: int, shard: int) -> None:
     script = Path(__file__).with_name("kill_generation.py")
-    command = [sys.executable, str(script), str(tmp_path / "killed"), str(kills), str(samples), *SETTINGS]
+    settings = [*SETTINGS, f"data.shard_samples={shard}"]
+    command = [sys.executable, str(script), str(tmp_path / "killed"), str(kills), str(samples), str(workers), *settings]
     result = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=1800, check=True)
     lives = json.loads(result.stdout)["lives"]
     last = 0
     for reported in lives:
         if reported:
             assert reported[0] > last, "a sample that had been reported was lost"
-            assert reported == list(range(reported[0], reported[-1] + 1))
+            assert reported == sorted(set(reported))
             last = reported[-1]
     assert last == samples
     assert sum(bool(reported) for reported in lives[:-1]) >= kills // 2, "too few kills hit the generation at work"
     # Binary media on so few cells repeat themselves by chance, which `verify` would rightly report.
-    generate(load_recipe("darcy-lognormal", SETTINGS), tmp_path / "whole", samples=samples)
+    generate(load_recipe("darcy-lognormal", settings), tmp_path / "whole", samples=samples)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     assert not [path for path in (tmp_path / "killed").rglob("*") if ".part" in path.name]
     assert verify(tmp_path / "killed").passed
@@ -108,6 +118,89 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
     result = generate(load_recipe("darcy", SETTINGS), out, samples=400)
     assert result.already_there + result.generated == 400
     assert result.already_there >= reported
+
+
+def children(parent: int) -> list[int]:
+    """Process numbers of the children of a process that solve (the pool also starts one that tracks its resources)."""
+    found = []
+    for line in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        if b"spawn_main" in Path(f"/proc/{line}/cmdline").read_bytes():
+            found.append(int(line))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_killed_worker_is_one_sentence_and_the_next_run_recovers(tmp_path: Path) -> None:
+    reported = 0
+
+    def kill_one(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        nonlocal reported
+        reported = done
+        if done < 40:
+            os.kill(children(os.getpid())[-1], signal.SIGKILL)
+
+    recipe = load_recipe("darcy", SETTINGS)
+    with pytest.raises(DatasetError, match=r"one of workers = 2 processes ended by itself, killed .*: run the same call again") as caught:
+        generate(recipe, tmp_path / "data", samples=400, workers=2, progress=kill_one)
+    assert "\n" not in str(caught.value)
+    assert children(os.getpid()) == []
+    result = generate(recipe, tmp_path / "data", samples=400)
+    assert reported <= result.already_there < 400
+    generate(recipe, tmp_path / "whole", samples=400)
+    assert contents(tmp_path / "data") == contents(tmp_path / "whole")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _lose_the_worker_that_holds_the_lock() -> None:
+    with pytest.raises(DatasetError, match="one of workers = 3 processes ended by itself"):
+        _kill_an_idle_worker()
+
+
+def _kill_an_idle_worker() -> None:
+    with executor(3) as pool:
+        pool.submit(_nothing).result()
+        time.sleep(0.5)  # all are idle now: one reads the queue and holds its lock, the others wait for the lock
+        workers = children(os.getpid())
+        holding = [number for number in workers if "pipe" in Path(f"/proc/{number}/wchan").read_text()]
+        os.kill((holding or workers)[0], signal.SIGKILL)
+        patience = time.monotonic() + 20
+        while time.monotonic() < patience:  # until the death has been noticed
+            pool.submit(_nothing).result()
+
+
+@pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="looks for what processes wait for in /proc")
+def test_worker_killed_with_the_queues_lock_in_hand_does_not_hang_the_others() -> None:
+    process = multiprocessing.get_context("fork").Process(target=_lose_the_worker_that_holds_the_lock)
+    process.start()
+    process.join(60)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_lock_left_by_a_killed_process_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".lock").write_text("4194304 elsewhere")
+    assert generate(load_recipe("darcy", SETTINGS), tmp_path / "data", samples=4).generated == 4
+
+
+def test_second_writer_is_one_sentence_while_the_first_goes_on(tmp_path: Path) -> None:
+    recipe = load_recipe("darcy", SETTINGS)
+    refused = []
+
+    def meanwhile(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        script = "import sys\nfrom sciml.__main__ import main\nmain()"
+        command = [sys.executable, "-c", script, "generate", "darcy", "--samples", "4", "--out", str(tmp_path / "data")]
+        refused.append(subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120, check=False))
+
+    assert generate(recipe, tmp_path / "data", samples=4, progress=meanwhile).generated == 4
+    assert len(refused) == 1
+    assert refused[0].returncode == 3
+    (line,) = refused[0].stderr.splitlines()
+    assert line.endswith("is being written by another process: wait for it to end, or choose another folder")
 
 
 def child(target: Any, *arguments: Any) -> None:

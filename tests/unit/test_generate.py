@@ -137,7 +137,9 @@ def test_growing_step_by_step_gives_the_same_bytes(whole: Path, tmp_path: Path) 
         reports: list[tuple[int, int]] = []
         result = generate(small(), path, samples=samples, progress=lambda stage, done, total, figures, r=reports: r.append((done, total)))
         assert result.generated == made
-        assert reports == [(done, samples) for done in range(samples - made + 1, samples + 1)] or made == 0
+        assert reports == sorted(set(reports))
+        assert [total for _, total in reports] == [samples] * len(reports)
+        assert reports[-1:] == [(samples, samples)] * (made > 0)
     assert contents(path) == contents(whole)
     assert verify(path).passed
 
@@ -149,15 +151,16 @@ def test_interruption_loses_nothing_and_is_completed(whole: Path, tmp_path: Path
 
     def stop_at_9(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
         nonlocal reported
-        assert (stage, total, done) == ("generate", 20, reported + 1)
+        assert (stage, total) == ("generate", 20)
+        assert done > reported
         reported = done
-        if done == 9:
+        if done >= 9:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         generate(small(), path, samples=20, workers=workers, progress=stop_at_9)
     result = generate(small(), path, samples=20)
-    assert (result.generated, result.already_there) == (11, 9)
+    assert (result.generated, result.already_there) == (20 - reported, reported)
     assert contents(path) == contents(whole)
 
 
@@ -203,20 +206,20 @@ def test_another_recipe_is_refused_by_the_key_that_differs(whole: Path) -> None:
 def test_unsolved_sample_is_named_and_never_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = solve.linear_solve_many, []
 
-    def fails_at_third(A: Any, B: Any, *args: Any, **kwargs: Any) -> list[Solution]:
+    def fails_at_seventh(A: Any, B: Any, *args: Any, **kwargs: Any) -> list[Solution]:
         calls.append(1)
         (solution,) = real(A, B, *args, **kwargs)
-        if len(calls) < 3:
+        if len(calls) < 7:
             return [solution]
         return [Solution(solution.x, Status.MAX_ITERATIONS, 5, solution.residual_norms, "cg", solution.info)]
 
-    monkeypatch.setattr(solve, "linear_solve_many", fails_at_third)
+    monkeypatch.setattr(solve, "linear_solve_many", fails_at_seventh)
     with pytest.raises(
-        SolverError, match=r"sample 2 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"
+        SolverError, match=r"sample 6 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"
     ):
         generate(small(), tmp_path / "data", samples=20)
     monkeypatch.setattr(solve, "linear_solve_many", real)
-    assert generate(small(), tmp_path / "data", samples=20).already_there == 2
+    assert generate(small(), tmp_path / "data", samples=20).already_there == 4  # the chunk before
 
 
 def test_what_is_solved_is_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,18 @@ def test_unmarked_sample_is_made_again(tmp_path: Path) -> None:
     assert write(tmp_path, described) == 11 - 2
 
 
+def test_samples_stored_together_need_not_be_neighbours(tmp_path: Path) -> None:
+    described = manifest(splits={"train": 4, "valid": 0, "test": 0})
+    with Store(tmp_path, described, NOTES) as store:
+        writer = next(store.unfinished())
+        for positions in ([1], [0, 2, 3]):
+            writer.extend([(position, sample(described, "train", position), certificate(position)) for position in positions])
+        assert writer.missing == set()
+        store.finish(writer)
+    check_values(tmp_path, described)
+    assert [open_dataset(tmp_path).provenance(position)["iterations"] for position in range(4)] == [10, 11, 12, 13]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty"])
 def test_unreadable_part_is_discarded(tmp_path: Path, damage: str) -> None:
     described = manifest()
