@@ -76,8 +76,7 @@ class Layout:
 
     def ends(self, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
         """Flat distances of the two cells of each coupling from where it is stored, the smaller of their positions."""
-        corners = [(max(0, -x), max(0, -y), max(0, -z)) for x, y, z in stored]
-        return np.array([(self.distance(c), self.distance(c) + self.distance(o)) for c, o in zip(corners, stored, strict=True)])
+        return _ends(self, stored)
 
     @cached_property
     def real(self) -> NDArray[np.int64]:
@@ -153,10 +152,18 @@ class Coarsening:
         """Positions of fine cells relative to twice their coarse cell: the arrays that a fine array is split into."""
         return tuple(itertools.product(*((0, 1) if coarsen else (0,) for coarsen in self.axes)))  # type: ignore[arg-type]
 
-    def split(self, array: Array, out: Array) -> None:
-        """Fill out, shape (len(parts), coarse.size), with the entries of a flat fine array, its ghosts included; others become 0."""
-        step = np.array([1 + int(flag) for flag in self.axes], dtype=np.int64)
-        _split(array.reshape(self.fine.array_shape), self.fine.numbers, self.coarse.numbers, step, np.array(self.parts), out)
+    def split(self, arrays: Array, out: Array) -> None:
+        """Fill out, shape (m, len(parts), coarse.size), with the entries of m flat fine arrays, ghosts included; others become 0."""
+        _split(arrays.reshape(-1, *self.fine.array_shape), self.fine.numbers, self.coarse.numbers, *self._split_numbers, out)
+
+    @cached_property
+    def _split_numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.array([1 + int(flag) for flag in self.axes], dtype=np.int64), np.array(self.parts)
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Where the diagonal of each child is found in split arrays: (row, flat distance)."""
+        return np.array([self.locate(child) for child in self.children])
 
     def locate(self, child: Offset, number: int = 0, corner: Offset = (0, 0, 0)) -> tuple[int, int]:
         """(row, flat distance) of fine entry `number` at ``2 J + child + corner`` in split arrays, shape (entries, parts, coarse.size)."""
@@ -209,6 +216,12 @@ class Coarsening:
                     terms.append((row, first + at, numbered[child], first, *second))
             ends.append(len(terms))
         return np.array(ends), np.array(terms)
+
+
+@lru_cache(maxsize=64)
+def _ends(layout: Layout, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
+    corners = [(max(0, -x), max(0, -y), max(0, -z)) for x, y, z in stored]
+    return np.array([(layout.distance(c), layout.distance(c) + layout.distance(o)) for c, o in zip(corners, stored, strict=True)])
 
 
 @lru_cache(maxsize=64)
@@ -290,19 +303,20 @@ def fill_ghosts(u, numbers):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _split(array, fine, coarse, step, parts, out):  # type: ignore[no-untyped-def]
+def _split(arrays, fine, coarse, step, parts, out):  # type: ignore[no-untyped-def]
     width = coarse[2] + 2
-    for part in range(parts.shape[0]):
-        shaped = out[part].reshape(out.shape[1] // width, width)
-        for i in range(-coarse[3], coarse[0] + coarse[3]):
-            x = step[0] * i + parts[part, 0]
-            for j in range(-coarse[4], coarse[1] + coarse[4]):
-                y = step[1] * j + parts[part, 1]
-                row = (i + coarse[3]) * coarse[5] + j + coarse[4]
-                if x < -fine[3] or x >= fine[0] + fine[3] or y < -fine[4] or y >= fine[1] + fine[4]:
-                    shaped[row] = 0.0
-                    continue
-                _split_row(array[(x + fine[3]) * fine[5] + y + fine[4]], step[2], parts[part, 2], shaped[row])
+    for number in range(arrays.shape[0]):
+        for part in range(parts.shape[0]):
+            shaped = out[number, part].reshape(out.shape[2] // width, width)
+            for i in range(-coarse[3], coarse[0] + coarse[3]):
+                x = step[0] * i + parts[part, 0]
+                for j in range(-coarse[4], coarse[1] + coarse[4]):
+                    y = step[1] * j + parts[part, 1]
+                    row = (i + coarse[3]) * coarse[5] + j + coarse[4]
+                    if x < -fine[3] or x >= fine[0] + fine[3] or y < -fine[4] or y >= fine[1] + fine[4]:
+                        shaped[row, :] = 0.0
+                    else:
+                        _split_row(arrays[number, (x + fine[3]) * fine[5] + y + fine[4]], step[2], parts[part, 2], shaped[row])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -77,8 +77,7 @@ class MultigridHierarchy:
                 islands.append(find_islands(A, how))
             layout, stored = how.coarse, couplings(dimension)
             parts = self._take(f"parts {depth}", A.dtype.type, len(A), len(how.parts), layout.size)
-            for array, split in zip(A, parts, strict=True):
-                how.split(array, split)
+            how.split(A, parts)
             W = self._take(f"weights {depth}", A.dtype.type, len(how.children) + len(how.masked), layout.size)
             A = self._take(f"operator {depth + 1}", A.dtype.type, 1 + len(stored), layout.size)
             interpolate(parts, how, W)
@@ -129,8 +128,7 @@ class MultigridHierarchy:
                 row[kernels.STEP : kernels.STEP + 3] += np.array(how.axes)
                 row[kernels.WEIGHTS] = free
                 scaled = self.buffer[free : free + W.size].reshape(len(W), -1)
-                places = np.array([how.locate(child) for child in how.children])
-                kernels.scale_weights(W, diagonals[depth], places, roots[depth + 1], *how.coarse.span, scaled)
+                kernels.scale_weights(W, diagonals[depth], how.places, roots[depth + 1], *how.coarse.span, scaled)
                 for array in scaled:
                     fill_ghosts(array.reshape(how.coarse.array_shape), how.coarse.numbers)
                 free += W.size
@@ -193,17 +191,7 @@ def _chebyshev_roots(largest: float) -> tuple[float, float]:
 
 def _coarsest_inverse(A: Array, layout: Layout, stored: tuple[Offset, ...], singular: bool) -> Array:
     """Dense inverse of the coarsest matrix (of its non-singular part where constants are in the null space)."""
-    position = np.zeros(layout.array_shape)
-    layout.inside(position)[...] = 1 + np.arange(layout.cells).reshape(layout.shape)
-    fill_ghosts(position, layout.numbers)  # 0 beyond a wall
-    matrix = np.diag(layout.inside(A[0]).ravel().astype(np.float64))
-    for offset, entries in zip(stored, A[1:], strict=True):
-        corner = tuple(max(0, -o) for o in offset)
-        first = layout.inside(position, corner).astype(np.int64) - 1
-        second = layout.inside(position, tuple(c + o for c, o in zip(corner, offset, strict=True))).astype(np.int64) - 1
-        inner = (first >= 0) & (second >= 0)
-        for one, other in ((first, second), (second, first)):
-            np.add.at(matrix, (one[inner], other[inner]), layout.inside(entries)[inner])
+    matrix = kernels.dense(A, layout.ends(stored), layout.real, layout.numbers)
     if singular:
         matrix += np.trace(matrix) / layout.cells**2  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
     factor = sla.cho_factor(matrix)

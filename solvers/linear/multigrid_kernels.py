@@ -71,6 +71,29 @@ def _relative_sum(entries, one, two):  # type: ignore[no-untyped-def]
     return total
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def dense(A, ends, real, grid):  # type: ignore[no-untyped-def]
+    """The matrix of a small grid in float64; cells in C order."""
+    nx, ny, nz, stride, width = grid[0], grid[1], grid[2], grid[5], grid[2] + 2
+    matrix = np.zeros((nx * ny * nz, nx * ny * nz))
+    number = np.zeros(real.size, np.int64)
+    for i in range(nx):
+        for j in range(ny):
+            for k in range(nz):
+                number[((i + grid[3]) * stride + j + grid[4]) * width + k + 1] = (i * ny + j) * nz + k
+    for i in range(nx):
+        for j in range(ny):
+            for k in range(nz):
+                at = ((i + grid[3]) * stride + j + grid[4]) * width + k + 1
+                matrix[number[at], number[at]] += A[0, at]
+                for entry in range(ends.shape[0]):
+                    one, two = real[at + ends[entry, 0]], real[at + ends[entry, 1]]
+                    if one > 0 and two > 0:  # 0 is a ghost beyond a wall
+                        matrix[number[one], number[two]] += A[entry + 1, at]
+                        matrix[number[two], number[one]] += A[entry + 1, at]
+    return matrix
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def inverse_roots(diagonal, out):  # type: ignore[no-untyped-def]
     """``D^-1/2``, zero where a cell is coupled to nothing, and in ghosts."""
