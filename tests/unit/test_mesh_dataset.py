@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import shutil
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import h5py
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.cluster import submit_shard
 from sciml.data.info import describe
 from sciml.data.layout import ShardLayout
-from sciml.data.manifest import Manifest
+from sciml.data.manifest import Manifest, read_manifest
 from sciml.data.recipe import Recipe
 from sciml.data.verify import verify
 from sciml.data.writer import _size as reserved_bytes
@@ -274,3 +277,25 @@ def test_three_dimensions_and_a_field_of_float64(box_mesh, tmp_path: Path) -> No
     np.testing.assert_array_equal(found.cells_dict["tetra"], mesh.cells)
     np.testing.assert_array_equal(found.point_data["potential"], open_dataset(tmp_path / "cube", "test")[0]["potential"], strict=True)
     assert dataset.axes == ("x", "y", "z")
+
+
+class Here(Executor):
+    """Runs what a cluster's worker would run, after a trip through a message."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        future = Future()
+        future.set_result(fn(*pickle.loads(pickle.dumps(args))))
+        return future
+
+
+def test_a_shard_that_a_cluster_writes_has_the_mesh_and_the_same_samples(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    generate(recipe, tmp_path / "here", samples=8)
+    generate(recipe, tmp_path / "there", samples=4)  # a folder that a worker recognises, to be lengthened
+    manifest = read_manifest(tmp_path / "there").model_copy(update={"shards": ()})
+    written = submit_shard(Here(), recipe, tmp_path / "there", ShardLayout(manifest, "train", 0, 4)).result()
+    path = tmp_path / "there" / "data" / "train" / written.name
+    with h5py.File(path) as file:
+        assert np.array_equal(file["mesh/points"], recipe.problem.mesh.points)
+        pressures = [one["pressure"] for one in open_dataset(tmp_path / "here", "train")]
+        assert np.array_equal(np.asarray(file["t0_fields/pressure"])[:, 0], np.stack(pressures)[:4])

@@ -62,15 +62,14 @@ class Outcome:
 
 
 def bytes_per_iteration(operator: StencilOperator) -> float:
-    """Bytes that one iteration of multigrid CG has to move if every pass over the grid is fused as far as its dependences allow.
+    """Bytes that the passes of one iteration of multigrid CG in two dimensions move, each array read or written once a pass.
 
-    In float64 words a point. CG: product with the matrix and p.q (z, p, three face and diagonal arrays in; p, q out) 7; update of x and
-    r with r.r (x, p, r, q in; x, r out) 6. V(1,1) cycle, per level: smoothing from zero (f, two faces, diagonal, u in and out) 6,
-    residual and restriction (u, f, faces, diagonal) 5 and a quarter, interpolation with the second smoothing (f, faces, diagonal, u in
-    and out, coarse) 6 and a quarter. In two dimensions the levels add up to 4/3 of the finest.
+    Conjugate gradients in float64: new direction and product (u and scale in float32, p in and out, two faces in, q out) 48; update of x
+    and r and the next right-hand side (x and r in and out, p and q in, scale in and f out in float32) 56. The cycle in float32, level 0:
+    smoothing, residual and restriction (f, two couplings, u, v, nine weights on a quarter of the points) 29; interpolation and smoothing
+    (u in and out, weights, f, couplings, v) 33. Coarse levels have two more couplings, 37 and 41, on a third of the points in all.
     """
-    words = 13 + 4 / 3 * 17.5
-    return 8.0 * words * operator.size
+    return (48 + 56 + 29 + 33 + (37 + 41) / 3) * operator.size
 
 
 def run(
