@@ -76,7 +76,8 @@ def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]
     M = None if reused is None else reused.preconditioner(system.operator)
     systems = [one.system for one in group if isinstance(one.system, LinearSystem)]
     B = np.array([one.rhs for one in systems])
-    solutions = linear_solve_many(system.operator, B, recipe.solver.method, M=M, rtol=recipe.solver.rtol)
+    # The method must not depend on how many samples happen to travel together.
+    solutions = linear_solve_many(system.operator, B, recipe.solver.method, M=M, rtol=recipe.solver.rtol, planned=1)
     each = (time.perf_counter() - began) / len(group)
     solved = []
     for drawn, own, solution in zip(group, systems, solutions, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -86,7 +85,7 @@ def linear_solve(
         raise ValueError(f"x0 has {guess.size} entries and b has {rhs.size}; they must match")
     rows = rhs.reshape(1, -1)
     batch = _batch(A, rows, None if guess is None else guess.reshape(1, -1), M, maxiter, callback)
-    (solution,) = _solve(batch, method, rtol, atol, rhs.shape)
+    (solution,) = _solve(batch, method, rtol, atol, rhs.shape, planned=1)
     return solution
 
 
@@ -99,18 +98,21 @@ def linear_solve_many(
     rtol: float = 1e-8,
     atol: float = 0.0,
     maxiter: int | None = None,
+    planned: int | None = None,
 ) -> list[Solution]:
     """Solve ``A x = b`` for many right-hand sides; what depends on A alone is done once.
 
     Fast transforms run over the whole batch, a factorisation or an algebraic multigrid hierarchy is built once. Each solution is
-    judged by its own residual, and falls back to the next method on its own. It has the bits that `linear_solve` gives it alone:
-    they depend neither on the size of the batch nor on its order.
+    judged by its own residual, and falls back to the next method on its own. By the same method it has the bits that `linear_solve`
+    gives it alone: they depend neither on the size of the batch nor on its order.
 
     Parameters
     ----------
     A, M, rtol, atol, maxiter : as in `linear_solve`.
     method : as in `linear_solve`; ``LU(factorization)`` uses a `Factorization` that `factorize` made before.
     B : one right-hand side a row, shape (m, n) or (m, *grid).
+    planned : number of right-hand sides that "auto" picks its method for; None is the number of rows. Give a fixed one where a
+        batch is cut into pieces and the bits must not depend on the cuts; 1 is the choice of `linear_solve`.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def linear_solve_many(
 
     Raises
     ------
-    ValueError, TypeError : as `linear_solve`.
+    ValueError, TypeError : as `linear_solve`; ValueError for planned below 1.
 
     Examples
     --------
@@ -134,11 +136,13 @@ def linear_solve_many(
     if rhs.ndim < 2:
         raise ValueError(f"B has shape {rhs.shape}; it needs one right-hand side a row: (m, n) or (m, *grid)")
     rows = rhs.reshape(len(rhs), math.prod(rhs.shape[1:]))
+    if planned is not None and planned < 1:
+        raise ValueError(f"planned={planned} must be None or at least 1")
     batch = _batch(A, rows, None, M, maxiter, None)
-    return _solve(batch, method, rtol, atol, rhs.shape[1:])
+    return _solve(batch, method, rtol, atol, rhs.shape[1:], planned=len(rows) if planned is None else planned)
 
 
-def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: tuple[int, ...]) -> list[Solution]:
+def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: tuple[int, ...], *, planned: int) -> list[Solution]:
     """Solutions row by row: each row goes down the chain of methods until one of them meets its tolerance."""
     chosen = _checked(method, rtol, atol, batch.maxiter)
     name = "auto" if chosen is None else chosen.name
@@ -150,7 +154,8 @@ def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: 
         batch = replace(batch, tolerances=np.maximum(rtol * norms, atol / scales))
     solutions = {int(row): _refused(batch, int(row), name) for row in np.flatnonzero(~finite)}
     failed: dict[int, list[Solution]] = {int(row): [] for row in np.flatnonzero(finite)}
-    for candidate in _chain(chosen, batch) if failed else ():
+    chain = () if not failed else choose(batch.system(0), planned=planned, rtol=rtol) if chosen is None else (chosen,)
+    for candidate in chain:
         rows = list(failed)
         before = [tuple(f"{one.method}: {one.status.name}" for one in failed[row]) for row in rows]
         for row, solution in zip(rows, judge(batch.take(rows), candidate, norms[rows], scales[rows], before), strict=True):
@@ -163,10 +168,6 @@ def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: 
             break
     solutions |= {row: min(attempts, key=_ranking) for row, attempts in failed.items()}
     return [_finished(solutions[row], scale, shape) for row, scale in enumerate(scales.tolist())]
-
-
-def _chain(chosen: Method | None, batch: Batch) -> Sequence[Method]:
-    return choose(batch.system(0)) if chosen is None else [chosen]
 
 
 def _checked(method: str | Method, rtol: float, atol: float, maxiter: int | None) -> Method | None:
