@@ -73,6 +73,24 @@ def generate(
 
 @app.command()
 @verb
+def plan(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a path to a recipe.toml.")],
+    samples: Annotated[int | None, typer.Option(min=1, help="Over all splits, default the recipe's.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, as problem.resolution=64 (repeatable).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how a recipe would be solved and why, how long it would take and how much it would store; writes nothing."""
+    from sciml.data.plan import plan_generation
+    from sciml.data.recipe import load_recipe
+
+    print_figures(asdict(plan_generation(load_recipe(recipe, overrides or ()), samples=samples, workers=workers)), as_json)
+
+
+@app.command()
+@verb
 def info(data: Dataset, as_json: Json = False) -> None:
     """Describe a dataset: problem, fields, splits, provenance."""
     from sciml.data.info import describe
