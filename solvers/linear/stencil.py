@@ -14,9 +14,10 @@ principle; a negative reaction, as in the Helmholtz equation, can make it indefi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,31 @@ class ConstantCoefficients:
     scaled: tuple[float, ...]  # a_k / h_k^2, one an axis
     sides: Sides
     reaction: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What methods are chosen and judged by, from one pass over an operator.
+
+    Attributes
+    ----------
+    smallest, largest, mean : of the diagonal.
+    finite : whether no entry of the diagonal is infinite or NaN.
+    weakest_link : the smallest ratio of two positive transmissibilities between a cell and its neighbours; 1 where there is no such pair.
+    smallest_reaction, largest_reaction : range of the reaction.
+    """
+
+    smallest: float
+    largest: float
+    mean: float
+    finite: bool
+    weakest_link: float
+    smallest_reaction: float
+    largest_reaction: float
+
+    @property
+    def has_reaction(self) -> bool:
+        return not self.smallest_reaction == self.largest_reaction == 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +96,7 @@ class StencilOperator:
             expected = tuple(n + (k == axis) for k, n in enumerate(self.grid_shape))
             if face.shape != expected:
                 raise ValueError(f"faces[{axis}] has shape {face.shape}; a grid of shape {self.grid_shape} needs {expected}")
-            if np.any(face < 0):
+            if face.min() < 0:
                 raise ValueError(f"faces[{axis}] holds a negative transmissibility; the coefficient must be positive")
 
     @property
@@ -100,9 +126,13 @@ class StencilOperator:
         return total
 
     @cached_property
+    def facts(self) -> Facts:
+        return Facts(*_survey(self.lifted_faces, lift(self.reaction), self.lifted_periodic))
+
+    @cached_property
     def is_singular(self) -> bool:
         """Whether constants are in the null space: no reaction and no Dirichlet face anywhere."""
-        if np.any(self.reaction != 0):
+        if self.facts.has_reaction:
             return False
         return all(self.periodic[k] or not (_end(face, k, 0).any() or _end(face, k, -1).any()) for k, face in enumerate(self.faces))
 
@@ -112,7 +142,7 @@ class StencilOperator:
 
         A negative reaction smaller than the first eigenvalue of the diffusion leaves the operator definite; it counts as unknown.
         """
-        return not np.any(self.reaction < 0)
+        return not self.facts.smallest_reaction < 0
 
     def matvec(self, u: ArrayLike) -> Array:
         """``A u`` for u of the grid's shape or flat; the result has u's shape."""
@@ -133,14 +163,15 @@ class StencilOperator:
         """Faces of the same operator on a three-dimensional grid, singleton axes first, C-contiguous."""
         missing = 3 - len(self.faces)
         shape = (1,) * missing + self.grid_shape
-        walls = [np.zeros(tuple(n + (k == axis) for k, n in enumerate(shape))) for axis in range(missing)]
+        walls = [_walls(tuple(n + (k == axis) for k, n in enumerate(shape))) for axis in range(missing)]
         lifted = [np.ascontiguousarray(face.reshape((1,) * missing + face.shape)) for face in self.faces]
         x, y, z = walls + lifted
         return x, y, z
 
-    @property
+    @cached_property
     def lifted_periodic(self) -> tuple[bool, bool, bool]:
-        x, y, z = (False,) * (3 - len(self.periodic)) + self.periodic
+        """Flags of the lifted axes; a missing one counts as periodic: its one cell is its own neighbour, and exchanges nothing."""
+        x, y, z = (True,) * (3 - len(self.periodic)) + self.periodic
         return x, y, z
 
     def to_csr(self) -> sp.csr_matrix:
@@ -156,6 +187,12 @@ class StencilOperator:
         matrix = sp.csr_matrix(entries, shape=self.shape)
         matrix.sum_duplicates()  # periodic axes of two cells meet twice
         return matrix
+
+
+@lru_cache(maxsize=8)
+def _walls(shape: tuple[int, ...]) -> Array:
+    """Faces along a missing axis; nothing may write into them."""
+    return np.zeros(shape)
 
 
 def lift(array: Array) -> Array:
@@ -272,7 +309,7 @@ def diffusion_operator(
     constant = None
     if a.ndim == 0 and c.ndim == 0:
         constant = ConstantCoefficients(tuple(float(a) / h**2 for h in spacing), sides, float(c))
-    resistance = 0.5 / np.broadcast_to(a, grid)
+    resistance = np.ascontiguousarray(0.5 / np.broadcast_to(a, grid))
     faces = tuple(_axis_faces(resistance, axis, spacing[axis], sides[axis]) for axis in range(len(grid)))
     periodic = tuple(pair[0] == "periodic" for pair in sides)
     return StencilOperator(faces, np.array(np.broadcast_to(c, grid)), periodic, constant)
@@ -280,12 +317,117 @@ def diffusion_operator(
 
 def _axis_faces(half_resistance: Array, axis: int, h: float, pair: tuple[Side, Side]) -> Array:
     """Transmissibility over h of all faces along one axis, from the resistance of half a cell of unit size."""
-    first, last = (np.take(half_resistance, [index], axis=axis) for index in (0, -1))
-    inner = 1.0 / (_low(half_resistance, axis) + _high(half_resistance, axis))
-    wrap = 1.0 / (first + last)
-    ends = {
-        "dirichlet": (1.0 / first, 1.0 / last),
-        "neumann": (np.zeros_like(first), np.zeros_like(last)),
-        "periodic": (wrap, wrap),
-    }
-    return np.ascontiguousarray(np.concatenate([ends[pair[0]][0], inner, ends[pair[1]][1]], axis=axis) / h**2)
+    shape = half_resistance.shape
+    n, inner = shape[axis], math.prod(shape[axis + 1 :])
+    faces = np.empty(tuple(m + (k == axis) for k, m in enumerate(shape)))
+    low, high = (_SIDE_NUMBERS[side] for side in pair)
+    _fill_faces(half_resistance.reshape(-1, n, inner), 1 / h**2, low, high, faces.reshape(-1, n + 1, inner))
+    return faces
+
+
+_SIDE_NUMBERS = {"dirichlet": 0, "neumann": 1, "periodic": 2}
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_faces(resistance, factor, low, high, faces):  # type: ignore[no-untyped-def]
+    outer, n, inner = resistance.shape
+    for one in range(outer):
+        first, last = resistance[one, 0], resistance[one, n - 1]
+        _end_faces(first, last, factor, low, faces[one, 0])
+        _end_faces(last, first, factor, high, faces[one, n])
+        if inner == 1:
+            cells, result = resistance[one].reshape(n), faces[one].reshape(n + 1)
+            _conduct(cells[: n - 1], cells[1:], factor, result[1:n])
+        else:
+            for k in range(n - 1):
+                _conduct(resistance[one, k], resistance[one, k + 1], factor, faces[one, k + 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _end_faces(own, opposite, factor, side, faces):  # type: ignore[no-untyped-def]
+    for k in range(own.size):
+        faces[k] = factor / own[k] if side == 0 else 0.0 if side == 1 else factor / (own[k] + opposite[k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _conduct(one, two, factor, faces):  # type: ignore[no-untyped-def]
+    for k in range(faces.size):
+        faces[k] = factor / (one[k] + two[k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _survey(faces, reaction, periodic):  # type: ignore[no-untyped-def]
+    """The numbers of `Facts`, row by row."""
+    tx, ty, tz = faces
+    px, py, pz = periodic
+    nx, ny, nz = reaction.shape
+    diagonal, weakest, strongest = np.empty(nz), np.empty(nz), np.empty(nz)
+    smallest, largest, total, finite, ratio = np.inf, -np.inf, 0.0, True, 1.0
+    low_reaction, high_reaction = np.inf, -np.inf
+    for i in range(nx):
+        for j in range(ny):
+            row = tz[i, j]
+            diagonal[:] = reaction[i, j]
+            weakest[:] = np.inf
+            strongest[:] = 0.0
+            if nz > 1 or not pz:  # a cell that is its own neighbour exchanges nothing
+                _add_faces(diagonal, row[:nz], row[1:])
+            if ny > 1 or not py:
+                _add_faces(diagonal, ty[i, j], ty[i, j + 1])
+            if nx > 1 or not px:
+                _add_faces(diagonal, tx[i, j], tx[i + 1, j])
+            _note_links(weakest[1:], strongest[1:], row[1:nz])
+            _note_links(weakest[: nz - 1], strongest[: nz - 1], row[1:nz])
+            if pz and nz > 1:
+                _note_links(weakest[:1], strongest[:1], row[:1])
+                _note_links(weakest[nz - 1 :], strongest[nz - 1 :], row[nz:])
+            if ny > 1 and (j > 0 or py):
+                _note_links(weakest, strongest, ty[i, j])
+            if ny > 1 and (j < ny - 1 or py):
+                _note_links(weakest, strongest, ty[i, j + 1])
+            if nx > 1 and (i > 0 or px):
+                _note_links(weakest, strongest, tx[i, j])
+            if nx > 1 and (i < nx - 1 or px):
+                _note_links(weakest, strongest, tx[i + 1, j])
+            lowest, highest, summed, all_finite = _range(diagonal)
+            smallest, largest, total, finite = min(smallest, lowest), max(largest, highest), total + summed, finite and all_finite
+            ratio = min(ratio, _smallest_ratio(weakest, strongest))
+            lowest, highest, _, _ = _range(reaction[i, j])
+            low_reaction, high_reaction = min(low_reaction, lowest), max(high_reaction, highest)
+    return smallest, largest, total / reaction.size, finite, ratio, low_reaction, high_reaction
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_faces(diagonal, low, high):  # type: ignore[no-untyped-def]
+    for k in range(diagonal.size):
+        diagonal[k] += low[k] + high[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _note_links(weakest, strongest, links):  # type: ignore[no-untyped-def]
+    for k in range(links.size):
+        t = links[k]
+        strongest[k] = t if t > strongest[k] else strongest[k]
+        weakest[k] = t if (t > 0.0) & (t < weakest[k]) else weakest[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _smallest_ratio(weakest, strongest):  # type: ignore[no-untyped-def]
+    ratio = 1.0
+    for k in range(weakest.size):
+        if weakest[k] < ratio * strongest[k]:
+            ratio = weakest[k] / strongest[k]
+    return ratio
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _range(values):  # type: ignore[no-untyped-def]
+    """Smallest, largest and sum of a row, and whether all are finite."""
+    lowest, highest, total, bad = np.inf, -np.inf, 0.0, 0
+    for k in range(values.size):
+        v = values[k]
+        lowest = v if v < lowest else lowest
+        highest = v if v > highest else highest
+        total += v
+        bad += not abs(v) < np.inf
+    return lowest, highest, total, bad == 0
