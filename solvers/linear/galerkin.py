@@ -21,8 +21,9 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from solvers.linear.compiled import kernel
 
 Array = NDArray[Any]
 Offset = tuple[int, int, int]
@@ -251,7 +252,7 @@ def _entries(stored: tuple[Offset, ...]) -> dict[Offset, tuple[int, Offset]]:
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def fill_ghosts(u, numbers):  # type: ignore[no-untyped-def]
     """Ghosts of periodic axes copy the opposite cells; all others become zero. u has the shape (rows, width)."""
     nx, ny, nz, px, py, stride = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]

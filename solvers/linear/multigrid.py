@@ -17,7 +17,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from solvers.linear import multigrid_setup as setup
 from solvers.linear.galerkin import Layout
 from solvers.linear.islands import STRONG, find_islands
-from solvers.linear.multigrid_cycle import cycle, vector
+from solvers.linear.multigrid_cycle import cycle
 from solvers.linear.multigrid_iteration import load, store
 from solvers.linear.multigrid_plan import Axes, Plan, full_coarsening, plan
 from solvers.linear.stencil import StencilOperator, lift
@@ -107,10 +107,10 @@ class MultigridHierarchy:
         r = np.asarray(residual, np.float64).reshape(self.grid.shape)
         norm = float(np.linalg.norm(r)) or 1.0
         level = self.plan.levels[0]
-        load(vector(self.buffer, level, 0), level, self.scale, r, 1.0 / norm)
+        load(self.buffer, level, self.scale, r, 1.0 / norm)
         cycle(self.compiled)
         z = np.empty_like(r)
-        store(vector(self.buffer, level, 1), level, self.scale, norm / self.unit, z)
+        store(self.buffer, level, self.scale, norm / self.unit, z)
         if self.singular:
             z -= z.mean()
         return z.reshape(np.shape(residual))
@@ -142,7 +142,7 @@ def _coarsest_inverse(A: Array, made: Plan, singular: bool) -> Array:
     """Dense inverse of the coarsest matrix, scaled like the levels (of its non-singular part where constants are in the null space)."""
     layout = made.layouts[-1]
     matrix = setup.dense(A, layout.ends(made.stored(len(made.steps))), layout.real, layout.numbers)
-    root = np.sqrt(matrix.diagonal())
+    root = np.sqrt(layout.inside(A[0]).ravel())
     if singular:
         matrix += np.trace(matrix) / layout.cells**2  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
     factor, failed = dpotrf(matrix, lower=1)

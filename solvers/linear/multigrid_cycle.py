@@ -10,16 +10,15 @@ into the parts of `galerkin.Coarsening`, where restriction and interpolation are
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from solvers.linear.compiled import fast_kernel, kernel
 from solvers.linear.galerkin import fill_ghosts
 from solvers.linear.multigrid_setup import COUPLINGS, PARTS, STAR, STEP, VECTORS, WEIGHTS, array_size, shifted, span, split
 
-_FAST = {"contract", "reassoc", "nsz", "arcp"}  # not the flags that would let the compiler drop tests for NaN
 _BLOCK = 2048  # cells of a block: a few such vectors fit into the first-level cache
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _combine(out, f, u, S, level, begin, end, a, b, c):  # type: ignore[no-untyped-def]
     """``out = a f + b u + c S u`` between `begin` and `end`, S the couplings: the one formula behind smoothing and residuals."""
     row, plane = level[2] + 2, level[5] * (level[2] + 2)
@@ -64,26 +63,26 @@ def _combine(out, f, u, S, level, begin, end, a, b, c):  # type: ignore[no-untyp
         _add_pair(o, u, S, 10, begin, end, plane + row, 0, -plane - row, c)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _row_star(out, f, u, a, b, c, west, east, sw, se):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] = a * f[k] + b * u[k] + c * (sw[k] * west[k] + se[k] * east[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _plane_star(out, f, u, a, b, c, west, east, sw, se, low, high, sl, sh):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] = a * f[k] + b * u[k] + c * (sw[k] * west[k] + se[k] * east[k] + sl[k] * low[k] + sh[k] * high[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _space_star(out, f, u, a, b, c, west, east, sw, se, low, high, sl, sh, down, up, sd, su):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         s = sw[k] * west[k] + se[k] * east[k] + sl[k] * low[k] + sh[k] * high[k] + sd[k] * down[k] + su[k] * up[k]
         out[k] = a * f[k] + b * u[k] + c * s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _add_pair(out, u, S, first, begin, end, up, up_at, down_at, c):  # type: ignore[no-untyped-def]
     """Add the couplings with the row at distance `up` and its mirror image behind, whose entries are stored at `up_at` and `down_at`."""
     _add_three(out, c, shifted(S[first], begin, end, up_at - 1), shifted(u, begin, end, up - 1), shifted(S[first + 1], begin, end, up_at),
@@ -92,27 +91,27 @@ def _add_pair(out, u, S, first, begin, end, up, up_at, down_at, c):  # type: ign
                shifted(u, begin, end, -up), shifted(S[first + 2], begin, end, down_at - 1), shifted(u, begin, end, -up - 1))  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_three(out, c, s0, u0, s1, u1, s2, u2):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] += c * (s0[k] * u0[k] + s1[k] * u1[k] + s2[k] * u2[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def vector(buffer, level, number):  # type: ignore[no-untyped-def]
     """Vector f, u or v of a level."""
     size = array_size(level)
     return buffer[level[VECTORS] + number * size : level[VECTORS] + (number + 1) * size]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _couplings(buffer, level):  # type: ignore[no-untyped-def]
     dimension = 1 + level[4] + level[3]
     count = dimension if level[STAR] else (3**dimension - 1) // 2
     return buffer[level[COUPLINGS] : level[COUPLINGS] + count * array_size(level)].reshape(count, array_size(level))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _weights(buffer, level, coarse):  # type: ignore[no-untyped-def]
     count = 1
     for axis in range(3):
@@ -120,18 +119,18 @@ def _weights(buffer, level, coarse):  # type: ignore[no-untyped-def]
     return buffer[level[WEIGHTS] : level[WEIGHTS] + count * array_size(coarse)].reshape(count, array_size(coarse))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _split_vector(buffer, level, coarse):  # type: ignore[no-untyped-def]
     count = level[STEP] * level[STEP + 1] * level[STEP + 2]
     return buffer[level[PARTS] : level[PARTS] + count * array_size(coarse)].reshape(count, array_size(coarse))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def wraps(level):  # type: ignore[no-untyped-def]
     return level[6] or level[7] or level[8]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _block(level, begin, end):  # type: ignore[no-untyped-def]
     """Cells of a block: at least as many as lie between a cell and its farthest neighbour, all of them where passes must not overlap."""
     if wraps(level):
@@ -140,14 +139,14 @@ def _block(level, begin, end):  # type: ignore[no-untyped-def]
     return max(reach, _BLOCK)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def fill(u, level):  # type: ignore[no-untyped-def]
     if wraps(level):
         width = level[2] + 2
         fill_ghosts(u.reshape(u.size // width, width), level)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _correct(u, v, level, cells, ends, starts, inverses, first, last):  # type: ignore[no-untyped-def]
     """Solve for the cells of each island of a level, from `first` to before `last`, with the residual v as right-hand side."""
     for island in range(first, last):
@@ -161,14 +160,14 @@ def _correct(u, v, level, cells, ends, starts, inverses, first, last):  # type: 
     fill(u, level)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _residual(f, u, v, S, level):  # type: ignore[no-untyped-def]
     begin, end = span(level)
     one = np.float32(1.0)
     _combine(v, f, u, S, level, begin, end, one, -one, one)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _down(buffer, level, coarse, transfers, w1, w2, islands, first, last):  # type: ignore[no-untyped-def]
     """Two smoothing steps from zero, the residual, and its restriction to the right-hand side of the coarse level.
 
@@ -196,7 +195,7 @@ def _down(buffer, level, coarse, transfers, w1, w2, islands, first, last):  # ty
     fill(vector(buffer, coarse, 0), coarse)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _restrict(parts, out, W, transfers, coarse):  # type: ignore[no-untyped-def]
     """``out = P^T fine`` from the parts of the fine vector; there are 3, 9 or 27 children."""
     begin, end = span(coarse)
@@ -216,7 +215,7 @@ def _restrict(parts, out, W, transfers, coarse):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _prolong(coarse_u, parts, W, transfers, coarse):  # type: ignore[no-untyped-def]
     """The parts of ``P coarse_u``: the first from the coarse cells themselves, each of the others from 2, 4 or 8 neighbours."""
     begin, end = span(coarse)
@@ -235,19 +234,19 @@ def _prolong(coarse_u, parts, W, transfers, coarse):  # type: ignore[no-untyped-
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _product_of_one(out, w, u):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] = w[k] * u[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_two(out, w0, u0, w1, u1):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] += w0[k] * u0[k] + w1[k] * u1[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _add_row(u, parts, number, level, coarse):  # type: ignore[no-untyped-def]
     """Add a row of the fine grid from its parts to u."""
     i, j, width, n = number // level[1], number % level[1], level[2] + 2, coarse[2] + 2
@@ -261,7 +260,7 @@ def _add_row(u, parts, number, level, coarse):  # type: ignore[no-untyped-def]
         _add_cells(u[row : row + width], parts[part, at : at + n])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _interleave(u, even, odd):  # type: ignore[no-untyped-def]
     n = u.size - 2
     target, first, second = u[1:], even[1:], odd[1:]
@@ -272,13 +271,13 @@ def _interleave(u, even, odd):  # type: ignore[no-untyped-def]
         target[n - 1] += first[n // 2]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_cells(u, part):  # type: ignore[no-untyped-def]
     for k in range(1, u.size - 1):
         u[k] += part[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _up(buffer, level, coarse, transfers, w1, w2, islands, first, last):  # type: ignore[no-untyped-def]
     """The correction from the coarse level and two smoothing steps; the result is in u. Returns ``f . u``."""
     f, u, v = vector(buffer, level, 0), vector(buffer, level, 1), vector(buffer, level, 2)
@@ -319,7 +318,7 @@ def _up(buffer, level, coarse, transfers, w1, w2, islands, first, last):  # type
     return product
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _product(f, u):  # type: ignore[no-untyped-def]
     """Sum over a block, in float32: blocks are short, and their sums are added in float64."""
     total = np.float32(0.0)
@@ -328,7 +327,7 @@ def _product(f, u):  # type: ignore[no-untyped-def]
     return float(total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _coarsest(buffer, level, inverse):  # type: ignore[no-untyped-def]
     f, u = vector(buffer, level, 0), vector(buffer, level, 1)
     nz, width, product = level[2], level[2] + 2, 0.0
@@ -346,7 +345,7 @@ def _coarsest(buffer, level, inverse):  # type: ignore[no-untyped-def]
     return product
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def cycle(hierarchy):  # type: ignore[no-untyped-def]
     """One V-cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
 

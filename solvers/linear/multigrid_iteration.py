@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from solvers.linear.compiled import fast_kernel, kernel
 from solvers.linear.multigrid_cycle import cycle, fill, vector, wraps
 from solvers.linear.multigrid_setup import shifted
 
-_FAST = {"contract", "reassoc", "nsz", "arcp"}  # not the flags that would let the compiler drop tests for NaN
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def load(f, level, scale, r, factor):  # type: ignore[no-untyped-def]
+@fast_kernel()
+def load(buffer, level, scale, r, factor):  # type: ignore[no-untyped-def]
     """``f = factor D^-1/2 r`` on level 0, r in the grid's shape."""
+    f = vector(buffer, level, 0)
     nx, ny, nz = r.shape
     for i in range(nx):
         for j in range(ny):
@@ -23,9 +23,10 @@ def load(f, level, scale, r, factor):  # type: ignore[no-untyped-def]
     fill(f, level)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def store(u, level, scale, factor, z):  # type: ignore[no-untyped-def]
+@fast_kernel()
+def store(buffer, level, scale, factor, z):  # type: ignore[no-untyped-def]
     """``z = factor D^-1/2 u``"""
+    u = vector(buffer, level, 1)
     nx, ny, nz = z.shape
     for i in range(nx):
         for j in range(ny):
@@ -34,7 +35,7 @@ def store(u, level, scale, factor, z):  # type: ignore[no-untyped-def]
                 z[i, j, k] = factor * u[row + k] * scale[i, j, k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _means(u, level, scale, r):  # type: ignore[no-untyped-def]
     """Means of ``D^-1/2 u`` and of r."""
     nx, ny, nz = scale.shape
@@ -48,14 +49,14 @@ def _means(u, level, scale, r):  # type: ignore[no-untyped-def]
     return total / r.size, of_r / r.size
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _new_direction(u, scale, factor, shift, beta, p):  # type: ignore[no-untyped-def]
     """One row of ``p = z + beta p`` with ``z = factor D^-1/2 u - shift``."""
     for k in range(scale.size):
         p[k] = factor * float(u[k]) * scale[k] - shift + beta * p[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _apply_plane(q, p, west, east, low, high, ty, beside, tz):  # type: ignore[no-untyped-def]
     """One row of ``q = A p`` in flux form, from the faces of its own plane; returns its part of ``p . q``."""
     total = 0.0
@@ -66,7 +67,7 @@ def _apply_plane(q, p, west, east, low, high, ty, beside, tz):  # type: ignore[n
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _apply_space(q, p, west, east, low, high, ty, beside, tz, down, up, tx, above):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(q.size):
@@ -77,7 +78,7 @@ def _apply_space(q, p, west, east, low, high, ty, beside, tz, down, up, tx, abov
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _react(q, p, reaction):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(q.size):
@@ -86,7 +87,17 @@ def _react(q, p, reaction):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@fast_kernel()
+def _squared_norm(r):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(r.shape[0]):
+        for j in range(r.shape[1]):
+            for k in range(r.shape[2]):
+                total += r[i, j, k] * r[i, j, k]
+    return total
+
+
+@kernel()
 def _advance(u, grid, scale, factor, shift, beta, p, q, operator):  # type: ignore[no-untyped-def]
     """``p = z + beta p`` and, closely behind, ``q = A p``; returns ``p . q``. A grid of one row has no neighbouring rows: row is 0 then."""
     (tx, ty, tz), reaction, has_reaction, _ = operator
@@ -117,7 +128,7 @@ def _advance(u, grid, scale, factor, shift, beta, p, q, operator):  # type: igno
     return product
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _step_row(alpha, x, r, p, q, scale, factor, f):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(x.size):
@@ -130,7 +141,7 @@ def _step_row(alpha, x, r, p, q, scale, factor, f):  # type: ignore[no-untyped-d
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _step(alpha, x, r, p, q, f, grid, scale, factor):  # type: ignore[no-untyped-def]
     """``x += alpha p``, ``r -= alpha q`` and `load` of r for the next cycle; returns ``r . r``."""
     total = 0.0
@@ -143,7 +154,7 @@ def _step(alpha, x, r, p, q, f, grid, scale, factor):  # type: ignore[no-untyped
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def conjugate_gradients(x, r, p, q, operator, hierarchy, scale, state, norms, tolerance):  # type: ignore[no-untyped-def]
     """Preconditioned conjugate gradients (x, r in place) until the norm of r is at most `tolerance` or `norms` is full.
 
@@ -165,9 +176,9 @@ def conjugate_gradients(x, r, p, q, operator, hierarchy, scale, state, norms, to
     for iteration in range(norms.size):
         if state[0] == 0.0:
             p[:] = 0.0
-            state[1] = np.sqrt(np.sum(r * r))
+            state[1] = np.sqrt(_squared_norm(r))
             state[2] = state[1]
-            load(f, grid, scale, r, 1.0 / state[2])
+            load(buffer, grid, scale, r, 1.0 / state[2])
         zr = cycle(hierarchy) * state[2] ** 2
         shift = 0.0
         if singular:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from solvers.linear.compiled import fast_kernel, kernel
 from solvers.linear.galerkin import fill_ghosts
 
 #: Positions in the numbers of a level, after those of `galerkin.Layout`: 1 for level 0, the steps 1 or 2 to its coarse grid along each
@@ -23,11 +24,10 @@ ENDS, BOUNDS, CENTRE, TERMS, PRODUCT_ENDS, PRODUCT_TERMS, BOXES, TRANSFERS, INDE
 COARSEST_CELLS = 48  # a dense factorisation of this size costs less than one sweep over a 32^2 grid
 _STRONG = 0.35  # an axis is coarsened where its couplings are at least this part of the strongest axis's
 _LARGEST_WEIGHT = 32.0  # beyond it a centre has cancelled to rounding
-_FAST = {"contract", "reassoc", "nsz", "arcp"}  # not the flags that would let the compiler drop tests for NaN
 _BLOCK = 1024  # entries whose sums fit into the first-level cache
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def build(faces, reaction, factor, levels, index, tables, work, buffer, roots):  # type: ignore[no-untyped-def]
     """Operators, weights and smoothing steps of all levels.
 
@@ -71,7 +71,7 @@ def build(faces, reaction, factor, levels, index, tables, work, buffer, roots): 
             for number in range(A.shape[0]):
                 split(A[number], parts[number * parts_of_one : (number + 1) * parts_of_one], level, coarse)
             W = work[row[WEIGHED] : row[WEIGHED] + row[WEIGHT_ROWS] * n].reshape(row[WEIGHT_ROWS], n)
-            interpolate(parts, tables, row, coarse, W)
+            interpolate(parts, tables, row, coarse, sums, W)
             entries = index[depth + 1, ENDS + 1] + 1
             A = work[index[depth + 1, OPERATOR] : index[depth + 1, OPERATOR] + entries * n].reshape(entries, n)
             galerkin(parts, W, tables, row, coarse, A)
@@ -83,35 +83,35 @@ def build(faces, reaction, factor, levels, index, tables, work, buffer, roots): 
     return last, 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _table(tables, row, name, columns):  # type: ignore[no-untyped-def]
     return tables[row[name] : row[name] + row[name + 1] * columns].reshape(row[name + 1], columns)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def array_size(level):  # type: ignore[no-untyped-def]
     return (level[0] + 2 * level[3]) * level[5] * (level[2] + 2)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _parts(level):  # type: ignore[no-untyped-def]
     return level[STEP] * level[STEP + 1] * level[STEP + 2]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def span(level):  # type: ignore[no-untyped-def]
     """Flat positions of the first cell and behind the last one."""
     first = (level[3] * level[5] + level[4]) * (level[2] + 2) + 1
     return first, array_size(level) - first
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def shifted(array, begin, end, distance):  # type: ignore[no-untyped-def]
     """View of the neighbours at a distance. Loops over views count from 0, which spares the compiler the case of negative indices."""
     return array[begin + distance : end + distance]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def star_entries(faces, reaction, factor, A, grid):  # type: ignore[no-untyped-def]
     """Diagonal and couplings of level 0 times `factor`, ghosts filled, from the faces of an operator; A is (1 + dimension, size)."""
     tx, ty, tz = faces
@@ -139,32 +139,32 @@ def star_entries(faces, reaction, factor, A, grid):  # type: ignore[no-untyped-d
     _fill_all(A, grid)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _fill_all(arrays, level):  # type: ignore[no-untyped-def]
     width = level[2] + 2
     for number in range(arrays.shape[0]):
         fill_ghosts(arrays[number].reshape(arrays.shape[1] // width, width), level)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _row_diagonal(diagonal, factor, reaction):  # type: ignore[no-untyped-def]
     for k in range(diagonal.size):
         diagonal[k] = factor * reaction[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_faces(diagonal, factor, low, high):  # type: ignore[no-untyped-def]
     for k in range(diagonal.size):
         diagonal[k] += factor * (low[k] + high[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _couple(entries, factor, face):  # type: ignore[no-untyped-def]
     for k in range(entries.size):
         entries[k] = factor * face[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def coarsened_axes(A, ends, level):  # type: ignore[no-untyped-def]
     """Axes that can be coarsened and along which most cells are strongly coupled, as a sum of 1, 2 and 4.
 
@@ -173,24 +173,18 @@ def coarsened_axes(A, ends, level):  # type: ignore[no-untyped-def]
     if level[0] * level[1] * level[2] <= COARSEST_CELLS:
         return 0
     begin, end = span(level)
-    strength = np.zeros(3)
+    x = y = z = 0.0
     for number in range(ends.shape[0]):
         one, two = ends[number, 0], ends[number, 1]
         total = _relative_sum(A[number + 1, begin:end], shifted(A[0], begin, end, one), shifted(A[0], begin, end, two))
-        for axis in range(3):
-            strength[axis] += total * ends[number, 2 + axis]
-    for axis in range(3):
-        if level[axis] <= 2:
-            strength[axis] = 0.0
-    strongest = strength.max()
-    axes = 0
-    for axis in range(3):
-        if strength[axis] > 0.0 and strength[axis] >= _STRONG * strongest:
-            axes += 2**axis
-    return axes
+        x += total * ends[number, 2] if level[0] > 2 else 0.0
+        y += total * ends[number, 3] if level[1] > 2 else 0.0
+        z += total * ends[number, 4] if level[2] > 2 else 0.0
+    least = _STRONG * max(x, y, z)
+    return (x > 0.0 and x >= least) + 2 * (y > 0.0 and y >= least) + 4 * (z > 0.0 and z >= least)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _relative_sum(entries, one, two):  # type: ignore[no-untyped-def]
     total = entries[0] * 0
     for k in range(entries.size):
@@ -199,14 +193,14 @@ def _relative_sum(entries, one, two):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _inverse_roots(diagonal, out):  # type: ignore[no-untyped-def]
     """``D^-1/2``, zero where a cell is coupled to nothing, and in ghosts."""
     for k in range(out.size):
         out[k] = 1.0 / np.sqrt(diagonal[k]) if diagonal[k] > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _scale_couplings(A, root, ends, level, sums, out):  # type: ignore[no-untyped-def]
     """``out = -D^-1/2 A D^-1/2`` off the diagonal, ghosts filled; returns a bound on the eigenvalues of ``D^-1 A``.
 
@@ -227,20 +221,20 @@ def _scale_couplings(A, root, ends, level, sums, out):  # type: ignore[no-untype
     return 1.0 + float(_smaller_bound(plain[begin:end], scaled[begin:end], root[begin:end]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _scale(entries, out, one, two):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] = -entries[k] * one[k] * two[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_sizes(entries, result, plain, scaled):  # type: ignore[no-untyped-def]
     for k in range(entries.size):
         plain[k] += abs(entries[k])
         scaled[k] += abs(result[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _smaller_bound(plain, scaled, root):  # type: ignore[no-untyped-def]
     largest_plain = largest_scaled = plain[0]
     for k in range(plain.size):
@@ -249,7 +243,7 @@ def _smaller_bound(plain, scaled, root):  # type: ignore[no-untyped-def]
     return min(largest_plain, largest_scaled)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def split(fine, parts, level, coarse):  # type: ignore[no-untyped-def]
     """Fill parts, shape (number of parts, size of a coarse array), with a flat fine array, ghosts included; what lies outside is 0."""
     sx, sy, sz, width, n = level[STEP], level[STEP + 1], level[STEP + 2], level[2] + 2, coarse[2] + 2
@@ -272,13 +266,13 @@ def split(fine, parts, level, coarse):  # type: ignore[no-untyped-def]
                             _copy(fine[row : row + width], parts[part, to : to + n])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _copy(source, target):  # type: ignore[no-untyped-def]
     for k in range(target.size):
         target[k] = source[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _split_row(fine, even, odd):  # type: ignore[no-untyped-def]
     # coarse cell k lies at padded position k + 1, its parts at 2 k + 1 and 2 k + 2
     n = even.size - 2
@@ -293,41 +287,42 @@ def _split_row(fine, even, odd):  # type: ignore[no-untyped-def]
     odd[n + 1] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def interpolate(parts, tables, row, coarse, W):  # type: ignore[no-untyped-def]
+@kernel()
+def interpolate(parts, tables, row, coarse, sums, W):  # type: ignore[no-untyped-def]
     """Weights of black-box interpolation.
 
     Parameters
     ----------
     parts : split diagonal and couplings of the fine grid, shape (entries * parts, size of a coarse array).
     tables, row : of the plan.
+    sums : scratch of at least two rows of as many entries.
     W : written, shape (children and masked children, size): entry c is the weight that cell ``2 J + c`` gives to coarse cell J.
     """
     begin, end = span(coarse)
     bounds, centre, terms = _table(tables, row, BOUNDS, 3), _table(tables, row, CENTRE, 2), _table(tables, row, TERMS, 3)
-    total, taken = np.empty(_BLOCK, W.dtype), np.empty(_BLOCK, W.dtype)
     for at in range(begin, end, _BLOCK):
         n = min(_BLOCK, end - at)
+        total, taken = sums[0, :n], sums[1, :n]
         c = t = 0
         for m in range(bounds.shape[0]):
             child, last_centre, last_term = bounds[m, 0], bounds[m, 1], bounds[m, 2]
             if last_term == 0:  # the coarse cell itself
                 W[child, at : at + n] = 1.0
                 continue
-            total[:n] = 0.0
-            taken[:n] = 0.0
+            total[:] = 0.0
+            taken[:] = 0.0
             for k in range(c, last_centre):
-                _add(total[:n], parts[centre[k, 0], at + centre[k, 1] : at + centre[k, 1] + n])
+                _add(total, parts[centre[k, 0], at + centre[k, 1] : at + centre[k, 1] + n])
             for k in range(t, last_term):
                 source = at + terms[k, 1]
-                _add_product(taken[:n], parts[terms[k, 0], source : source + n], W[terms[k, 2], at : at + n])
+                _add_product(taken, parts[terms[k, 0], source : source + n], W[terms[k, 2], at : at + n])
             c, t = last_centre, last_term
-            _divide(taken[:n], total[:n], W[child, at : at + n])
+            _divide(taken, total, W[child, at : at + n])
     _close_seams(W, _table(tables, row, BOXES, 8), coarse)
     _fill_all(W, coarse)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _close_seams(W, boxes, coarse):  # type: ignore[no-untyped-def]
     for m in range(boxes.shape[0]):
         child, source = boxes[m, 0], boxes[m, 1]
@@ -340,7 +335,7 @@ def _close_seams(W, boxes, coarse):  # type: ignore[no-untyped-def]
                     W[child, at] = W[source, at] if source >= 0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def galerkin(parts, W, tables, row, coarse, product):  # type: ignore[no-untyped-def]
     """Write ``P^T A P``: diagonal and couplings of the coarse grid, shape (1 + couplings, size), ghosts filled."""
     begin, end = span(coarse)
@@ -358,32 +353,32 @@ def galerkin(parts, W, tables, row, coarse, product):  # type: ignore[no-untyped
     _fill_all(product, coarse)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _divide(taken, total, weights):  # type: ignore[no-untyped-def]
     for k in range(weights.size):
         # a centre may be negative on coarse grids (its neighbours across then pull harder than the diagonal): the ratio still holds
         weights[k] = -taken[k] / total[k] if abs(taken[k]) < _LARGEST_WEIGHT * abs(total[k]) else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add(out, a):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] += a[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_product(out, a, b):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] += a[k] * b[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _add_triple(out, a, b, c):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] += a[k] * b[k] * c[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _scale_weights(W, parts, transfers, coarse_root, coarse, out):  # type: ignore[no-untyped-def]
     """``out = D^1/2 P D_coarse^-1/2``, ghosts filled; the split diagonal of the fine grid comes first in `parts`."""
     begin, end = span(coarse)
@@ -393,7 +388,7 @@ def _scale_weights(W, parts, transfers, coarse_root, coarse, out):  # type: igno
     _fill_all(out, coarse)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _scale_weight(weights, root, diagonal, out):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] = weights[k] * root[k] * np.sqrt(max(diagonal[k], diagonal[k] * 0))
