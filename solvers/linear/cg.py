@@ -104,7 +104,7 @@ def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
                 break
         return None
 
-    attempt = _restarted(system, inner, limit=200)
+    attempt = _restarted(system, inner, 200, hierarchy.memory.take("residual", system.b.shape, np.float64))
     return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.plan.layouts)})
 
 
@@ -144,17 +144,17 @@ def flexible_cg(system: System, precondition: Callable[[Vector], Vector], *, lim
             rz = np.vdot(r, z).real
         return None
 
-    return _restarted(system, inner, limit)
+    return _restarted(system, inner, limit, np.empty_like(system.b))
 
 
-def _restarted(system: System, inner: Inner, limit: int) -> Attempt:
-    """Iterate until the recursive residual meets the tolerance, then compute the true one.
+def _restarted(system: System, inner: Inner, limit: int, r: Vector) -> Attempt:
+    """Iterate until the recursive residual meets the tolerance, then compute the true one; r is memory for the former.
 
     Where that does not meet it, the iteration restarts from it, and gives up once a restart no longer halves it.
     """
     maxiter = limit if system.maxiter is None else system.maxiter
-    x = system.x0.copy()
-    r = system.residual(x) if x.any() else system.b.copy()
+    x = system.x0
+    r[...] = system.b if system.guess is None else system.residual(x)
     norms = [float(np.linalg.norm(r))]
     restarted_at = np.inf
     while norms[-1] > system.tolerance:
@@ -167,6 +167,7 @@ def _restarted(system: System, inner: Inner, limit: int) -> Attempt:
         status = inner(x, r, norms, maxiter - iterations)
         if status is not None:
             return Attempt(x, len(norms) - 1, norms, status)
-        r = system.residual(x)
-        norms[-1] = float(np.linalg.norm(r))
+        norms[-1] = system.residual_norm(x)
+        if norms[-1] > system.tolerance:
+            r[...] = system.residual(x)
     return Attempt(x, len(norms) - 1, norms)

@@ -22,8 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from solvers.linear.compiled import fast_kernel, kernel
 
 Side = Literal["dirichlet", "neumann", "periodic"]
 Sides = tuple[tuple[Side, Side], ...]
@@ -127,7 +128,8 @@ class StencilOperator:
 
     @cached_property
     def facts(self) -> Facts:
-        return Facts(*_survey(self.lifted_faces, lift(self.reaction), self.lifted_periodic))
+        found = _survey(self.lifted_faces, lift(self.reaction), self.lifted_periodic, np.empty((3, self.grid_shape[-1])))
+        return Facts(*found)
 
     @cached_property
     def is_singular(self) -> bool:
@@ -148,7 +150,9 @@ class StencilOperator:
         """``A u`` for u of the grid's shape or flat; the result has u's shape."""
         u = np.asarray(u, dtype=np.float64)
         lifted = lift(u.reshape(self.grid_shape))
-        return _apply(lifted, *self.lifted_faces, lift(self.reaction), *self.lifted_periodic).reshape(u.shape)
+        out = np.empty_like(lifted)
+        _apply(lifted, self.lifted_faces, lift(self.reaction), self.lifted_periodic, np.zeros(lifted.shape[2]), out)
+        return out.reshape(u.shape)
 
     __matmul__ = matvec
 
@@ -222,19 +226,18 @@ def _pairs(index: NDArray[np.int64], face: Array, axis: int, periodic: bool) -> 
     return np.concatenate(here), np.concatenate(there), np.concatenate(values)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _apply(u, tx, ty, tz, reaction, px, py, pz):  # type: ignore[no-untyped-def]
-    out = np.empty_like(u)
-    nothing = np.zeros(u.shape[2])
+@kernel()
+def _apply(u, faces, reaction, periodic, nothing, out):  # type: ignore[no-untyped-def]
     for i in range(u.shape[0]):
         for j in range(u.shape[1]):
-            apply_row(out[i, j], u, i, j, tx, ty, tz, reaction, px, py, pz, nothing)
-    return out
+            apply_row(out[i, j], u, i, j, faces, reaction, periodic, nothing)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def apply_row(out, u, i, j, tx, ty, tz, reaction, px, py, pz, nothing):  # type: ignore[no-untyped-def]
+@kernel()
+def apply_row(out, u, i, j, faces, reaction, periodic, nothing):  # type: ignore[no-untyped-def]
     """Row (i, j) of ``A u`` in flux form: differences first, so that what is nearly constant loses no digits; `nothing` is zeros."""
+    tx, ty, tz = faces
+    px, py, pz = periodic
     nx, ny, nz = u.shape
     own = u[i, j]
     _along_row(out, own, tz[i, j], reaction[i, j], own[nz - 1] if pz else 0.0, own[0] if pz else 0.0)
@@ -248,10 +251,7 @@ def apply_row(out, u, i, j, tx, ty, tz, reaction, px, py, pz, nothing):  # type:
         _across_rows(out, own, low, high, tx[i, j], tx[i + 1, j])
 
 
-_FAST = {"contract", "reassoc", "nsz", "arcp"}  # not the flags that would let the compiler drop tests for NaN
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _along_row(out, u, t, reaction, first, last):  # type: ignore[no-untyped-def]
     """A row alone; `first` and `last` are the values beyond its ends (its own ones where a periodic axis has one cell)."""
     n = u.size
@@ -264,7 +264,7 @@ def _along_row(out, u, t, reaction, first, last):  # type: ignore[no-untyped-def
     out[n - 1] = reaction[n - 1] * u[n - 1] + t[n - 1] * (u[n - 1] - u[n - 2]) + t[n] * (u[n - 1] - last)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _across_rows(out, u, low, high, t_low, t_high):  # type: ignore[no-untyped-def]
     for k in range(u.size):
         out[k] += t_low[k] * (u[k] - low[k]) + t_high[k] * (u[k] - high[k])
@@ -328,7 +328,7 @@ def _axis_faces(half_resistance: Array, axis: int, h: float, pair: tuple[Side, S
 _SIDE_NUMBERS = {"dirichlet": 0, "neumann": 1, "periodic": 2}
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _fill_faces(resistance, factor, low, high, faces):  # type: ignore[no-untyped-def]
     outer, n, inner = resistance.shape
     for one in range(outer):
@@ -343,31 +343,31 @@ def _fill_faces(resistance, factor, low, high, faces):  # type: ignore[no-untype
                 _conduct(resistance[one, k], resistance[one, k + 1], factor, faces[one, k + 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _end_faces(own, opposite, factor, side, faces):  # type: ignore[no-untyped-def]
     for k in range(own.size):
         faces[k] = factor / own[k] if side == 0 else 0.0 if side == 1 else factor / (own[k] + opposite[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _conduct(one, two, factor, faces):  # type: ignore[no-untyped-def]
     for k in range(faces.size):
         faces[k] = factor / (one[k] + two[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _survey(faces, reaction, periodic):  # type: ignore[no-untyped-def]
-    """The numbers of `Facts`, row by row."""
+@kernel()
+def _survey(faces, reaction, periodic, rows):  # type: ignore[no-untyped-def]
+    """The numbers of `Facts`, row by row; `rows` is memory for three of them."""
     tx, ty, tz = faces
     px, py, pz = periodic
     nx, ny, nz = reaction.shape
-    diagonal, weakest, strongest = np.empty(nz), np.empty(nz), np.empty(nz)
+    diagonal, weakest, strongest = rows[0], rows[1], rows[2]
     smallest, largest, total, finite, ratio = np.inf, -np.inf, 0.0, True, 1.0
     low_reaction, high_reaction = np.inf, -np.inf
     for i in range(nx):
         for j in range(ny):
             row = tz[i, j]
-            diagonal[:] = reaction[i, j]
+            _copy(reaction[i, j], diagonal)
             weakest[:] = np.inf
             strongest[:] = 0.0
             if nz > 1 or not pz:  # a cell that is its own neighbour exchanges nothing
@@ -397,13 +397,19 @@ def _survey(faces, reaction, periodic):  # type: ignore[no-untyped-def]
     return smallest, largest, total / reaction.size, finite, ratio, low_reaction, high_reaction
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    for k in range(target.size):
+        target[k] = source[k]
+
+
+@kernel()
 def _add_faces(diagonal, low, high):  # type: ignore[no-untyped-def]
     for k in range(diagonal.size):
         diagonal[k] += low[k] + high[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _note_links(weakest, strongest, links):  # type: ignore[no-untyped-def]
     for k in range(links.size):
         t = links[k]
@@ -411,7 +417,7 @@ def _note_links(weakest, strongest, links):  # type: ignore[no-untyped-def]
         weakest[k] = t if (t > 0.0) & (t < weakest[k]) else weakest[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _smallest_ratio(weakest, strongest):  # type: ignore[no-untyped-def]
     ratio = 1.0
     for k in range(weakest.size):
@@ -420,7 +426,7 @@ def _smallest_ratio(weakest, strongest):  # type: ignore[no-untyped-def]
     return ratio
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _range(values):  # type: ignore[no-untyped-def]
     """Smallest, largest and sum of a row, and whether all are finite."""
     lowest, highest, total, bad = np.inf, -np.inf, 0.0, 0
