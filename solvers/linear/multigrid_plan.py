@@ -114,10 +114,10 @@ def _stored(dimension: int, depth: int) -> tuple[Offset, ...]:
 
 
 def _scratch_sizes(layouts: list[Layout], steps: list[Coarsening]) -> tuple[int, int, int]:
-    """Entries for sums of a level, for its split operator, and for its weights: levels use them one after another."""
+    """Entries for two sums over a level or a block, for its split operator, and for its weights: levels use them one after another."""
     split = (len(how.parts) * (1 + len(how.stored)) * how.coarse.size for how in steps)
     weighed = ((len(how.children) + len(how.masked)) * how.coarse.size for how in steps)
-    return 2 * layouts[0].size, max(split, default=0), max(weighed, default=0)
+    return 2 * max(layouts[0].size, setup.BLOCK), max(split, default=0), max(weighed, default=0)
 
 
 def _enter(row: Table, name: int, table: Table, tables: list[Table]) -> None:

@@ -24,7 +24,7 @@ ENDS, BOUNDS, CENTRE, TERMS, PRODUCT_ENDS, PRODUCT_TERMS, BOXES, TRANSFERS, INDE
 COARSEST_CELLS = 48  # a dense factorisation of this size costs less than one sweep over a 32^2 grid
 _STRONG = 0.35  # an axis is coarsened where its couplings are at least this part of the strongest axis's
 _LARGEST_WEIGHT = 32.0  # beyond it a centre has cancelled to rounding
-_BLOCK = 1024  # entries whose sums fit into the first-level cache
+BLOCK = 1024  # entries whose sums fit into the first-level cache
 
 
 @kernel()
@@ -56,7 +56,7 @@ def build(faces, reaction, factor, levels, index, tables, work, buffer, roots): 
         planned = (level[STEP] == 2) + 2 * (level[STEP + 1] == 2) + 4 * (level[STEP + 2] == 2)
         if axes != planned:
             return depth, axes
-        sums = work[index[depth, SUMS] : index[depth, SUMS] + 2 * size].reshape(2, size)
+        sums = work[index[depth, SUMS] : index[depth, SUMS] + 2 * max(size, BLOCK)]
         couplings = buffer[level[COUPLINGS] : level[COUPLINGS] + ends.shape[0] * size].reshape(ends.shape[0], size)
         bound = _scale_couplings(A, root, ends, level, sums, couplings)
         # two Jacobi steps that damp the eigenvalues of D^-1 A in the upper three quarters of (0, bound] best
@@ -204,11 +204,11 @@ def _inverse_roots(diagonal, out):  # type: ignore[no-untyped-def]
 def _scale_couplings(A, root, ends, level, sums, out):  # type: ignore[no-untyped-def]
     """``out = -D^-1/2 A D^-1/2`` off the diagonal, ghosts filled; returns a bound on the eigenvalues of ``D^-1 A``.
 
-    The bound is the smaller of the largest row sums of ``D^-1 |A|`` and of ``D^-1/2 |A| D^-1/2``: one is sharp on level 0, the other
-    where Galerkin products put cells of very different diagonals beside each other.
+    It is the largest row sum of ``D^-1 |A|``, which is sharp on level 0, or on other levels that of ``D^-1/2 |A| D^-1/2`` where it is
+    smaller: Galerkin products put cells of very different diagonals beside each other.
     """
     begin, end = span(level)
-    plain, scaled = sums[0], sums[1]
+    plain, scaled = sums[: root.size], sums[root.size : 2 * root.size]
     plain[:] = 0.0
     scaled[:] = 0.0
     for number in range(ends.shape[0]):
@@ -216,9 +216,15 @@ def _scale_couplings(A, root, ends, level, sums, out):  # type: ignore[no-untype
         entries, result = A[number + 1, begin:end], out[number, begin:end]
         _scale(entries, result, shifted(root, begin, end, one), shifted(root, begin, end, two))
         for distance in (one, two):
-            _add_sizes(entries, result, shifted(plain, begin, end, distance), shifted(scaled, begin, end, distance))
+            _add_sizes(entries, shifted(plain, begin, end, distance))
+            if not level[STAR]:
+                _add_sizes(result, shifted(scaled, begin, end, distance))
     _fill_all(out, level)
-    return 1.0 + float(_smaller_bound(plain[begin:end], scaled[begin:end], root[begin:end]))
+    _multiply_twice(plain[begin:end], root[begin:end])
+    bound = float(_largest(plain[begin:end]))
+    if not level[STAR]:
+        bound = min(bound, float(_largest(scaled[begin:end])))
+    return 1.0 + bound
 
 
 @fast_kernel()
@@ -228,19 +234,35 @@ def _scale(entries, out, one, two):  # type: ignore[no-untyped-def]
 
 
 @fast_kernel()
-def _add_sizes(entries, result, plain, scaled):  # type: ignore[no-untyped-def]
+def _add_sizes(entries, sums):  # type: ignore[no-untyped-def]
     for k in range(entries.size):
-        plain[k] += abs(entries[k])
-        scaled[k] += abs(result[k])
+        sums[k] += abs(entries[k])
 
 
 @fast_kernel()
-def _smaller_bound(plain, scaled, root):  # type: ignore[no-untyped-def]
-    largest_plain = largest_scaled = plain[0]
-    for k in range(plain.size):
-        largest_plain = max(largest_plain, plain[k] * root[k] * root[k])
-        largest_scaled = max(largest_scaled, scaled[k])
-    return min(largest_plain, largest_scaled)
+def _multiply_twice(sums, root):  # type: ignore[no-untyped-def]
+    for k in range(sums.size):
+        sums[k] *= root[k] * root[k]
+
+
+@kernel()
+def _largest(values):  # type: ignore[no-untyped-def]
+    """The largest entry, by folding one half upon the other: a plain loop would compare one at a time. Overwrites values."""
+    n = values.size
+    while n > 8:
+        half = (n + 1) // 2
+        _raise(values[: n - half], values[half:n])
+        n = half
+    largest = values[0]
+    for k in range(1, n):
+        largest = max(largest, values[k])
+    return largest
+
+
+@kernel()
+def _raise(values, others):  # type: ignore[no-untyped-def]
+    for k in range(values.size):
+        values[k] = others[k] if others[k] > values[k] else values[k]
 
 
 @kernel()
@@ -295,14 +317,14 @@ def interpolate(parts, tables, row, coarse, sums, W):  # type: ignore[no-untyped
     ----------
     parts : split diagonal and couplings of the fine grid, shape (entries * parts, size of a coarse array).
     tables, row : of the plan.
-    sums : scratch of at least two rows of as many entries.
+    sums : scratch of at least two blocks.
     W : written, shape (children and masked children, size): entry c is the weight that cell ``2 J + c`` gives to coarse cell J.
     """
     begin, end = span(coarse)
     bounds, centre, terms = _table(tables, row, BOUNDS, 3), _table(tables, row, CENTRE, 2), _table(tables, row, TERMS, 3)
-    for at in range(begin, end, _BLOCK):
-        n = min(_BLOCK, end - at)
-        total, taken = sums[0, :n], sums[1, :n]
+    for at in range(begin, end, BLOCK):
+        n = min(BLOCK, end - at)
+        total, taken = sums[:n], sums[BLOCK : BLOCK + n]
         c = t = 0
         for m in range(bounds.shape[0]):
             child, last_centre, last_term = bounds[m, 0], bounds[m, 1], bounds[m, 2]
@@ -340,8 +362,8 @@ def galerkin(parts, W, tables, row, coarse, product):  # type: ignore[no-untyped
     """Write ``P^T A P``: diagonal and couplings of the coarse grid, shape (1 + couplings, size), ghosts filled."""
     begin, end = span(coarse)
     ends, terms = _table(tables, row, PRODUCT_ENDS, 1), _table(tables, row, PRODUCT_TERMS, 6)
-    for at in range(begin, end, _BLOCK):
-        n = min(_BLOCK, end - at)
+    for at in range(begin, end, BLOCK):
+        n = min(BLOCK, end - at)
         t = 0
         for entry in range(ends.shape[0]):
             target = product[entry, at : at + n]
@@ -380,18 +402,26 @@ def _add_triple(out, a, b, c):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _scale_weights(W, parts, transfers, coarse_root, coarse, out):  # type: ignore[no-untyped-def]
-    """``out = D^1/2 P D_coarse^-1/2``, ghosts filled; the split diagonal of the fine grid comes first in `parts`."""
+    """``out = D^1/2 P D_coarse^-1/2``, ghosts filled; takes roots of the split diagonal of the fine grid, which comes first in `parts`."""
     begin, end = span(coarse)
     for m in range(transfers.shape[0]):
         part, child, distance = transfers[m]
+        if m == 0 or transfers[m - 1, 0] != part:
+            _take_roots(parts[part])
         _scale_weight(W[child, begin:end], coarse_root[begin:end], shifted(parts[part], begin, end, distance), out[child, begin:end])
     _fill_all(out, coarse)
 
 
 @fast_kernel()
-def _scale_weight(weights, root, diagonal, out):  # type: ignore[no-untyped-def]
+def _take_roots(values):  # type: ignore[no-untyped-def]
+    for k in range(values.size):
+        values[k] = np.sqrt(values[k]) if values[k] > 0.0 else 0.0
+
+
+@fast_kernel()
+def _scale_weight(weights, coarse_root, root, out):  # type: ignore[no-untyped-def]
     for k in range(out.size):
-        out[k] = weights[k] * root[k] * np.sqrt(max(diagonal[k], diagonal[k] * 0))
+        out[k] = weights[k] * coarse_root[k] * root[k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

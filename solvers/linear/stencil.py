@@ -128,7 +128,7 @@ class StencilOperator:
 
     @cached_property
     def facts(self) -> Facts:
-        found = _survey(self.lifted_faces, lift(self.reaction), self.lifted_periodic, np.empty((3, self.grid_shape[-1])))
+        found = _survey(self.lifted_faces, lift(self.reaction), self.lifted_periodic, np.empty((10, self.grid_shape[-1])))
         return Facts(*found)
 
     @cached_property
@@ -357,19 +357,16 @@ def _conduct(one, two, factor, faces):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _survey(faces, reaction, periodic, rows):  # type: ignore[no-untyped-def]
-    """The numbers of `Facts`, row by row; `rows` is memory for three of them."""
+    """The numbers of `Facts`; `rows` is memory for ten rows, in which they are gathered column by column."""
     tx, ty, tz = faces
     px, py, pz = periodic
     nx, ny, nz = reaction.shape
     diagonal, weakest, strongest = rows[0], rows[1], rows[2]
-    smallest, largest, total, finite, ratio = np.inf, -np.inf, 0.0, True, 1.0
-    low_reaction, high_reaction = np.inf, -np.inf
+    _begin(rows)
     for i in range(nx):
         for j in range(ny):
             row = tz[i, j]
-            _copy(reaction[i, j], diagonal)
-            weakest[:] = np.inf
-            strongest[:] = 0.0
+            _begin_row(reaction[i, j], diagonal, weakest, strongest)
             if nz > 1 or not pz:  # a cell that is its own neighbour exchanges nothing
                 _add_faces(diagonal, row[:nz], row[1:])
             if ny > 1 or not py:
@@ -389,18 +386,36 @@ def _survey(faces, reaction, periodic, rows):  # type: ignore[no-untyped-def]
                 _note_links(weakest, strongest, tx[i, j])
             if nx > 1 and (i < nx - 1 or px):
                 _note_links(weakest, strongest, tx[i + 1, j])
-            lowest, highest, summed, all_finite = _range(diagonal)
-            smallest, largest, total, finite = min(smallest, lowest), max(largest, highest), total + summed, finite and all_finite
-            ratio = min(ratio, _smallest_ratio(weakest, strongest))
-            lowest, highest, _, _ = _range(reaction[i, j])
-            low_reaction, high_reaction = min(low_reaction, lowest), max(high_reaction, highest)
-    return smallest, largest, total / reaction.size, finite, ratio, low_reaction, high_reaction
+            _gather(diagonal, rows[3], rows[4])
+            _add_up(diagonal, rows[5], rows[6])
+            _gather(reaction[i, j], rows[7], rows[8])
+            _note_ratios(weakest, strongest, rows[9])
+    total = bad = 0.0
+    smallest, largest, low_reaction, high_reaction, ratio = rows[3, 0], rows[4, 0], rows[7, 0], rows[8, 0], 1.0
+    for k in range(nz):
+        smallest, largest = min(smallest, rows[3, k]), max(largest, rows[4, k])
+        total += rows[5, k]
+        bad += rows[6, k]
+        low_reaction, high_reaction = min(low_reaction, rows[7, k]), max(high_reaction, rows[8, k])
+        ratio = min(ratio, rows[9, k])
+    return smallest, largest, total / reaction.size, bad == 0.0, ratio, low_reaction, high_reaction
 
 
 @kernel()
-def _copy(source, target):  # type: ignore[no-untyped-def]
-    for k in range(target.size):
-        target[k] = source[k]
+def _begin(rows):  # type: ignore[no-untyped-def]
+    for k in range(rows.shape[1]):
+        rows[3, k] = rows[7, k] = np.inf
+        rows[4, k] = rows[8, k] = -np.inf
+        rows[5, k] = rows[6, k] = 0.0
+        rows[9, k] = 1.0
+
+
+@kernel()
+def _begin_row(reaction, diagonal, weakest, strongest):  # type: ignore[no-untyped-def]
+    for k in range(diagonal.size):
+        diagonal[k] = reaction[k]
+        weakest[k] = np.inf
+        strongest[k] = 0.0
 
 
 @kernel()
@@ -417,23 +432,23 @@ def _note_links(weakest, strongest, links):  # type: ignore[no-untyped-def]
         weakest[k] = t if (t > 0.0) & (t < weakest[k]) else weakest[k]
 
 
-@fast_kernel()
-def _smallest_ratio(weakest, strongest):  # type: ignore[no-untyped-def]
-    ratio = 1.0
-    for k in range(weakest.size):
-        if weakest[k] < ratio * strongest[k]:
-            ratio = weakest[k] / strongest[k]
-    return ratio
-
-
-@fast_kernel()
-def _range(values):  # type: ignore[no-untyped-def]
-    """Smallest, largest and sum of a row, and whether all are finite."""
-    lowest, highest, total, bad = np.inf, -np.inf, 0.0, 0
+@kernel()
+def _gather(values, lowest, highest):  # type: ignore[no-untyped-def]
     for k in range(values.size):
         v = values[k]
-        lowest = v if v < lowest else lowest
-        highest = v if v > highest else highest
-        total += v
-        bad += not abs(v) < np.inf
-    return lowest, highest, total, bad == 0
+        lowest[k] = v if v < lowest[k] else lowest[k]
+        highest[k] = v if v > highest[k] else highest[k]
+
+
+@kernel()
+def _add_up(values, total, bad):  # type: ignore[no-untyped-def]
+    for k in range(values.size):
+        total[k] += values[k]
+        bad[k] += 0.0 if abs(values[k]) < np.inf else 1.0
+
+
+@kernel()
+def _note_ratios(weakest, strongest, ratio):  # type: ignore[no-untyped-def]
+    for k in range(ratio.size):
+        found = weakest[k] / strongest[k]  # infinite where there are no links
+        ratio[k] = found if found < ratio[k] else ratio[k]

@@ -11,7 +11,7 @@ from solvers.linear.galerkin import Coarsening, couplings, star
 from solvers.linear.islands import find_islands
 from solvers.linear.multigrid import Memory, MultigridHierarchy
 from solvers.linear.multigrid_plan import full_coarsening, plan
-from solvers.linear.multigrid_setup import galerkin, interpolate, split, star_entries
+from solvers.linear.multigrid_setup import BLOCK, galerkin, interpolate, split, star_entries
 from solvers.linear.stencil import lift
 
 DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
@@ -101,7 +101,7 @@ def test_two_coarsenings_equal_the_dense_definitions(shape, sides, axes):
             split(array, its_parts, level, coarse_level)
         W = np.full((len(how.children) + len(how.masked), coarse.size), np.nan)
         product = np.full((1 + len(couplings(layout.dimension)), coarse.size), np.nan)
-        interpolate(parts.reshape(-1, coarse.size), made.tables, row, coarse_level, np.empty((2, layout.size)), W)
+        interpolate(parts.reshape(-1, coarse.size), made.tables, row, coarse_level, np.empty(2 * BLOCK), W)
         galerkin(parts.reshape(-1, coarse.size), W, made.tables, row, coarse_level, product)
         P = np.zeros((layout.cells, coarse.cells))
         number, coarse_number = np.arange(layout.cells).reshape(layout.shape), np.arange(coarse.cells).reshape(coarse.shape)
