@@ -99,7 +99,7 @@ def _add_three(out, c, s0, u0, s1, u1, s2, u2):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def vector(buffer, level, number):  # type: ignore[no-untyped-def]
-    """Vector f, u or v of a level."""
+    """Vector f, u or v of a level, or the solutions of its earlier visits."""
     size = array_size(level)
     return buffer[level[VECTORS] + number * size : level[VECTORS] + (number + 1) * size]
 
@@ -347,16 +347,41 @@ def _coarsest(buffer, level, inverse):  # type: ignore[no-untyped-def]
 
 @kernel()
 def cycle(hierarchy):  # type: ignore[no-untyped-def]
-    """One V-cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
+    """One cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
 
-    `hierarchy` is ``(buffer, levels, transfers, roots, inverse, islands, first)``: `islands` are the cells of all islands of all levels,
-    where the cells of each island end, where its inverse starts, and the inverses; ``first[depth]`` is the first island of a level.
+    `hierarchy` is ``(buffer, levels, transfers, roots, inverse, islands, first, visits)``: `islands` are the cells of all islands of all
+    levels, where the cells of each island end, where its inverse starts, and the inverses; ``first[depth]`` is the first island of a
+    level; ``visits[0, depth]`` says how often each visit to the level above visits it, ``visits[1]`` is memory to count in.
     """
-    buffer, levels, transfers, roots, inverse, islands, first = hierarchy
-    last = levels.shape[0] - 1
-    for d in range(last):
-        _down(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
-    product = _coarsest(buffer, levels[last], inverse)
-    for d in range(last - 1, -1, -1):
-        product = _up(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
-    return product
+    buffer, levels, transfers, roots, inverse, islands, first, visits = hierarchy
+    last, product = levels.shape[0] - 1, 0.0
+    d = 0
+    visits[1] = 0
+    while True:
+        while d < last:
+            _down(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
+            d += 1
+        product = _coarsest(buffer, levels[last], inverse)
+        while d > 0:
+            visits[1, d] += 1
+            if visits[1, d] > 1:
+                _add_cells(vector(buffer, levels[d], 1), vector(buffer, levels[d], 3))
+            if visits[1, d] < visits[0, d]:
+                _set_aside(buffer, levels[d])
+                break
+            visits[1, d] = 0
+            d -= 1
+            product = _up(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
+        if d == 0:
+            return product
+
+
+@kernel()
+def _set_aside(buffer, level):  # type: ignore[no-untyped-def]
+    """Store the solution u of a level, and take its residual for the right-hand side of the next visit."""
+    f, u, v, total = vector(buffer, level, 0), vector(buffer, level, 1), vector(buffer, level, 2), vector(buffer, level, 3)
+    _residual(f, u, v, _couplings(buffer, level), level)
+    fill(v, level)
+    for k in range(u.size):
+        f[k] = v[k]
+        total[k] = u[k]
