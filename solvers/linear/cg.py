@@ -109,7 +109,7 @@ def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
                 break
         return None
 
-    attempt = _restarted(system, inner, limit=200)
+    attempt = restarted(system, inner, limit=200)
     return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
 
 
@@ -149,10 +149,10 @@ def flexible_cg(system: System, precondition: Callable[[Vector], Vector], *, lim
             rz = np.vdot(r, z).real
         return None
 
-    return _restarted(system, inner, limit)
+    return restarted(system, inner, limit)
 
 
-def _restarted(system: System, inner: Inner, limit: int) -> Attempt:
+def restarted(system: System, inner: Inner, limit: int) -> Attempt:
     """Iterate until the recursive residual meets the tolerance, then compute the true one.
 
     Where that does not meet it, the iteration restarts from it, and gives up once a restart no longer halves it.
