@@ -30,7 +30,7 @@ _COMPONENTS = 3  # principal components that the curve runs through
 _BITS = 16  # cells of the curve along an axis: 2^16; three axes fit into a 64-bit key
 _SAMPLE = 4096  # systems that speak for all in the search for principal components
 _WINDOW = 100  # longest segment that 2-opt reverses
-_BLOCK = 1 << 22  # values of coefficient fields that are transformed at once
+_BLOCK = 1 << 17  # values of coefficient fields that are transformed at once
 _ROUNDING = 1e-12  # over the largest value: what a parameter that is the same for all may differ by
 _FEATURES = 64  # modes kept where nobody says how many
 
@@ -89,13 +89,13 @@ def coefficient_features(fields: ArrayLike, *, scalars: ArrayLike | None = None,
     features = np.empty((count, size))
     block = max(1, _BLOCK // math.prod(grid))
     for first in range(0, count, block):
-        values = np.asarray(fields[first : first + block], np.float64)
-        bad = ~(np.isfinite(values) & ((values > 0) | (not log)))
-        if bad.any():
-            row = first + int(np.argwhere(bad)[0, 0])
+        given = np.asarray(fields[first : first + block], np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of what is refused below
+            values = np.log(given) if log else given
+        if not np.isfinite(values).all():
+            row, *cell = np.argwhere(~np.isfinite(values))[0].tolist()
             remedy = "finite and positive, or pass log=False" if log else "finite"
-            raise ValueError(f"fields[{row}] holds {float(values[bad][0]):g}; coefficients must be {remedy}")
-        values = np.log(values) if log else values
+            raise ValueError(f"fields[{first + row}] holds {float(given[row, *cell]):g}; coefficients must be {remedy}")
         for table in tables:  # transforms the first axis of the grid and moves it behind the others
             values = np.moveaxis(values, 1, -1) @ table.T
         features[first : first + block] = values.reshape(len(values), size)
