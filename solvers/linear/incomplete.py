@@ -49,6 +49,7 @@ def incomplete_cholesky(A: sp.csr_matrix, modification: float, shift: float) -> 
 
     Parameters
     ----------
+    A : real and symmetric; rows sorted, without duplicates.
     modification : part of each dropped entry that is added to the diagonals of its row and its column; 1 keeps the row sums of A
         (Gustafsson 1978, BIT 18).
     shift : what the diagonal is enlarged by, relative to itself.
@@ -57,8 +58,7 @@ def incomplete_cholesky(A: sp.csr_matrix, modification: float, shift: float) -> 
     ------
     numpy.linalg.LinAlgError : a pivot is not positive.
     """
-    R = sp.csr_matrix(sp.triu(A, format="csr"), copy=True)
-    R.sort_indices()
+    R = sp.triu(A, format="csr")
     start = R.indptr[:-1]
     diagonal = A.diagonal() * (1 + shift)
     if not (diagonal > 0).all():  # also where an entry is missing from the pattern
@@ -81,12 +81,15 @@ def incomplete_cholesky(A: sp.csr_matrix, modification: float, shift: float) -> 
 def incomplete_lu(A: sp.csr_matrix) -> TriangularFactors:
     """``L U`` with the pattern of A, equal to it there (Saad 2003, "Iterative Methods for Sparse Linear Systems", algorithm 10.4).
 
+    Parameters
+    ----------
+    A : real or complex; rows sorted, without duplicates.
+
     Raises
     ------
     numpy.linalg.LinAlgError : a pivot vanishes.
     """
     factor = sp.csr_matrix(A, copy=True)
-    factor.sort_indices()
     n = factor.shape[0]
     rows = np.repeat(np.arange(n), np.diff(factor.indptr))
     centre = np.flatnonzero(factor.indices == rows)

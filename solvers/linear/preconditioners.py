@@ -36,7 +36,11 @@ Matrix: TypeAlias = StencilOperator | sp.csr_matrix
 
 
 class Preconditioner(Protocol):
-    """An immutable record of settings that can build an approximate inverse. `name` is what users write."""
+    """An immutable record of settings that can build an approximate inverse. `name` is what users write.
+
+    `build` gets a matrix as `make_preconditioner` prepares it (floating point, rows sorted, no duplicates) and makes an operator on flat
+    vectors, real ones where it is real.
+    """
 
     @property
     def name(self) -> str: ...

@@ -171,6 +171,27 @@ def test_singular_operators(kind, sides):
     assert solution.status is Status.SUCCESS
 
 
+@pytest.mark.parametrize("kind", ["amg", "multigrid"])
+def test_multigrid_of_a_singular_operator_stays_orthogonal_to_the_constants(kind):
+    M = make_preconditioner(jump_operator((20, 18), (NN, PP)), kind)
+    z = M @ RNG.standard_normal(360)
+    assert abs(z.mean()) < 1e-12 * abs(z).max()
+
+
+@pytest.mark.parametrize("kind", ["jacobi", "ssor", "ic0", "mic0", "ilu0", "ilut", "amg"])
+def test_matrices_with_duplicates_and_without_order(kind):
+    A = MATRICES["symmetric"].tocoo()
+    row, column, value = np.tile(A.row, 2), np.tile(A.col, 2), np.concatenate([0.25 * A.data, 0.75 * A.data])
+    order = np.lexsort((RNG.random(row.size), row))
+    untidy = sp.csr_matrix((value[order], column[order], np.append(0, np.cumsum(np.bincount(row)))), A.shape)
+    before = untidy.indices.copy(), untidy.data.copy()
+    np.testing.assert_allclose(
+        dense(make_preconditioner(untidy, kind)), dense(make_preconditioner(A.tocsr(), kind)), rtol=1e-11, atol=1e-15
+    )
+    np.testing.assert_array_equal(untidy.indices, before[0])
+    np.testing.assert_array_equal(untidy.data, before[1])
+
+
 def test_iterations_grow_as_they_must():
     """Condition numbers: O(h^-2) without and with IC(0), O(h^-1) with MIC(0) and optimal SSOR, O(1) with multigrid."""
     sizes = (64, 128, 256)
