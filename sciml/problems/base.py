@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -60,7 +61,7 @@ class BoxProblem(Problem):
         self.refuse_infinite_variance()
         return self
 
-    @property
+    @cached_property
     def grid(self) -> Grid:
         return Grid(self.resolution, self.extent)
 
@@ -68,7 +69,7 @@ class BoxProblem(Problem):
     def domain(self) -> Grid:
         return self.grid
 
-    @property
+    @cached_property
     def boundary_kinds(self) -> tuple[tuple[Kind, Kind], ...]:
         """Kind of the condition on the low and high side of each axis."""
         pairs = (self.boundary.pair(axis) for axis in self.grid.axes)

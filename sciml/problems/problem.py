@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,6 +77,11 @@ class Problem(BaseModel):
 
     # ---- what follows from them ------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def named_laws(self) -> dict[str, Law]:
+        """`laws`, put together once; nothing may write into it."""
+        return self.laws()
+
     def refuse_infinite_variance(self) -> None:
         """Refuse laws whose fields have no variance in the limit of fine grids (`ValueError`); a domain's validator calls this last."""
         for name, law in self.laws().items():
@@ -89,7 +95,7 @@ class Problem(BaseModel):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the parameters that vary from sample to sample."""
-        return tuple(name for name, law in self.laws().items() if law.is_random)
+        return tuple(name for name, law in self.named_laws.items() if law.is_random)
 
     def sample(self, words: Sequence[int], dtype: DTypeLike = np.float64) -> dict[str, Array]:
         """Draw the random parameters.
@@ -104,7 +110,7 @@ class Problem(BaseModel):
         dict of arrays: shape of `support(name)` for a field, () for a number.
         """
         drawn = {}
-        for number, (name, law) in enumerate(self.laws().items()):
+        for number, (name, law) in enumerate(self.named_laws.items()):
             if law.is_random:
                 rng = np.random.default_rng(np.random.SeedSequence(list(words), spawn_key=(number,)))
                 with np.errstate(over="ignore"):  # what `dtype` cannot hold becomes infinite, which `check` refuses in words
@@ -113,7 +119,7 @@ class Problem(BaseModel):
 
     def value(self, name: str, parameters: Parameters) -> Array:
         """A parameter in float64: from `parameters` where it is random, from its law where that is a constant."""
-        law = self.laws()[name]
+        law = self.named_laws[name]
         if isinstance(law, Constant):
             return np.asarray(law.value)
         if name not in parameters:
@@ -122,18 +128,19 @@ class Problem(BaseModel):
 
     def check(self, parameters: Parameters) -> None:
         """Refuse parameters with missing, misshapen or non-finite values, or outside what their law can give (`DatasetError`)."""
-        for name, law in self.laws().items():
+        for name, law in self.named_laws.items():
             value, needed = self.value(name, parameters), self.support(name).shape
             if value.ndim and value.shape != needed:
                 place = type(self.domain).__name__.lower()
                 raise DatasetError(f"parameter {name!r} has shape {value.shape}; the {place} needs {needed}")
-            if not np.isfinite(value).all():
+            smallest, largest = value.min(), value.max()
+            if not (np.isfinite(smallest) and np.isfinite(largest)):
                 bad = int((~np.isfinite(value)).sum())
                 raise DatasetError(f"parameter {name!r} holds {bad} values that are NaN or infinite; repair the data")
             low, high = law_range(law)
             slack = 1e-6 * max(abs(low), abs(high)) if np.isfinite([low, high]).all() else 0.0
-            if value.min() < low - slack or value.max() > high + slack:
-                raise DatasetError(f"parameter {name!r} lies in [{value.min():g}, {value.max():g}]; its law allows [{low:g}, {high:g}]")
+            if smallest < low - slack or largest > high + slack:
+                raise DatasetError(f"parameter {name!r} lies in [{smallest:g}, {largest:g}]; its law allows [{low:g}, {high:g}]")
 
 
 def problem_kinds() -> dict[str, type[Problem]]:

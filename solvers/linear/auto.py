@@ -107,7 +107,7 @@ def _lu_is_faster(A: StencilOperator, planned: int, rtol: float) -> bool:
     regular finite element mesh"), N log N for the factors in the plane and N^(4/3) in space, times N^(1/3) more for factorising in space.
     """
     n, decades = A.size, _decades(rtol)
-    low, high = A.diagonal.min(), A.diagonal.max()
+    low, high = A.facts.smallest, A.facts.largest
     contrast = min(math.log10(high / low), 4.0) if low > 0 and np.isfinite(high) else 4.0
     if len(A.grid_shape) < 3:
         lu = 550 + (0.125 + 0.0019 * planned) * n * math.log2(n + 1)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from solvers.linear.multigrid import Memory, MultigridHierarchy
-from solvers.linear.multigrid_kernels import conjugate_gradients
+from solvers.linear.multigrid_iteration import conjugate_gradients
 from solvers.linear.stencil import StencilOperator, lift
 from solvers.linear.system import Attempt, Batch, System, Vector, looks_symmetric
 from solvers.result import Status
@@ -81,24 +81,19 @@ class MultigridCG:
 
 def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
     """`flexible_cg` with the V-cycle of `hierarchy` as one compiled call; ``system.A`` is the hierarchy's operator."""
-    A = hierarchy.operator
-    grid, singular = hierarchy.grid, hierarchy.singular
-    reaction = lift(A.reaction)
-    has_reaction = bool(reaction.any())
+    A, grid = hierarchy.operator, hierarchy.grid
     p = hierarchy.memory.take("direction", (grid.size,), np.float64)
     q = hierarchy.memory.take("action", grid.shape, np.float64)
-    h = hierarchy
-    levels = (h.buffer, h.levels, h.roots, h.inverse, h.islands, h.first_islands, h.scale)
+    operator = (A.lifted_faces, lift(A.reaction), A.facts.has_reaction, hierarchy.singular)
 
     def inner(x: Vector, r: Vector, norms: list[float], budget: int) -> Status | None:
-        p[...] = 0.0
         state = np.zeros(3)
         shaped_x, shaped_r = x.reshape(grid.shape), r.reshape(grid.shape)
         steps = budget if system.callback is None else 1
         while budget > 0:
             found = np.empty(min(steps, budget))
-            operator = (grid.numbers, *A.lifted_faces, reaction, has_reaction, singular)
-            done, indefinite = conjugate_gradients(shaped_x, shaped_r, p, q, *operator, *levels, state, found, system.tolerance)
+            solver = (hierarchy.compiled, hierarchy.scale, state, found, system.tolerance)
+            done, indefinite = conjugate_gradients(shaped_x, shaped_r, p, q, operator, *solver)
             norms += found[:done].tolist()
             budget -= done
             if indefinite:
@@ -109,8 +104,8 @@ def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
                 break
         return None
 
-    attempt = restarted(system, inner, limit=200)
-    return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.levels)})
+    attempt = restarted(system, inner, 200, hierarchy.memory.take("residual", system.b.shape, np.float64))
+    return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.plan.layouts)})
 
 
 class _Scratch(threading.local):
@@ -149,17 +144,17 @@ def flexible_cg(system: System, precondition: Callable[[Vector], Vector], *, lim
             rz = np.vdot(r, z).real
         return None
 
-    return restarted(system, inner, limit)
+    return restarted(system, inner, limit, np.empty_like(system.b))
 
 
-def restarted(system: System, inner: Inner, limit: int) -> Attempt:
-    """Iterate until the recursive residual meets the tolerance, then compute the true one.
+def restarted(system: System, inner: Inner, limit: int, r: Vector) -> Attempt:
+    """Iterate until the recursive residual meets the tolerance, then compute the true one; r is memory for the former.
 
     Where that does not meet it, the iteration restarts from it, and gives up once a restart no longer halves it.
     """
     maxiter = limit if system.maxiter is None else system.maxiter
-    x = system.x0.copy()
-    r = system.residual(x) if x.any() else system.b.copy()
+    x = system.x0
+    r[...] = system.b if system.guess is None else system.residual(x)
     norms = [float(np.linalg.norm(r))]
     restarted_at = np.inf
     while norms[-1] > system.tolerance:
@@ -172,6 +167,7 @@ def restarted(system: System, inner: Inner, limit: int) -> Attempt:
         status = inner(x, r, norms, maxiter - iterations)
         if status is not None:
             return Attempt(x, len(norms) - 1, norms, status)
-        r = system.residual(x)
-        norms[-1] = float(np.linalg.norm(r))
+        norms[-1] = system.residual_norm(x)
+        if norms[-1] > system.tolerance:
+            r[...] = system.residual(x)
     return Attempt(x, len(norms) - 1, norms)

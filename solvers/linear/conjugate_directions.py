@@ -99,7 +99,7 @@ class ConjugateDirections:
             return None
 
         limit = 10 * system.n if self.limit is None else self.limit
-        return replace(restarted(system, inner, limit), info={"replaced": replaced})
+        return replace(restarted(system, inner, limit, np.empty_like(system.b)), info={"replaced": replaced})
 
 
 def direction_preconditioner(direction: Direction, n: int) -> LinearOperator:

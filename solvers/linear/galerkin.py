@@ -9,7 +9,8 @@ the last one are both kept: at this seam two coarse cells are as close as fine o
 
 Arrays are padded with one ghost cell at both ends of every axis of the problem. All sums run over flat arrays, ghosts included, so that a
 neighbour is a constant distance away and loops are long: fine arrays are first split into one coarse-shaped array for each child of a
-coarse cell. What is computed for ghosts is overwritten at the end.
+coarse cell. What is computed for ghosts is overwritten at the end. This module says where everything lies, as tables of integers, once
+for a grid; `solvers.linear.multigrid_setup` computes from them.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from solvers.linear.compiled import kernel
 
 Array = NDArray[Any]
 Offset = tuple[int, int, int]
 
 _SEAM = 2
-_LARGEST_WEIGHT = 32.0  # beyond it a centre has cancelled to rounding
 
 #: One of each pair of opposite neighbours; a coupling array per entry, after the diagonal.
 _HALF: tuple[Offset, ...] = tuple((x, y, z) for x, y, z in itertools.product((-1, 0, 1), repeat=3) if (x, y, z) > (0, 0, 0))
@@ -76,7 +77,8 @@ class Layout:
 
     def ends(self, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
         """Flat distances of the two cells of each coupling from where it is stored, the smaller of their positions."""
-        return _ends(self, stored)
+        corners = [(max(0, -x), max(0, -y), max(0, -z)) for x, y, z in stored]
+        return np.array([(self.distance(c), self.distance(c) + self.distance(o)) for c, o in zip(corners, stored, strict=True)])
 
     @cached_property
     def real(self) -> NDArray[np.int64]:
@@ -148,22 +150,34 @@ class Coarsening:
         return tuple(child for child in itertools.product(*ranges) if _SEAM in child)  # type: ignore[misc]
 
     @cached_property
+    def boxes(self) -> NDArray[np.int64]:
+        """What interpolation writes by hand at seams, in order: rows (child, source, first and last cell behind it an axis).
+
+        With source -1 the weights of a child become 0 in a box: the cell beyond a seam is itself a coarse one. Else they are those of
+        `source` there and 0 elsewhere.
+        """
+        shape, found = self.coarse.shape, []
+        for axis in np.flatnonzero(self.seams):
+            for number, child in enumerate(self.children):
+                if child[axis]:
+                    low, high = [0, 0, 0], list(shape)
+                    low[axis], high[axis] = (0, 1) if child[axis] < 0 else (shape[axis] - 1, shape[axis])
+                    found.append((number, -1, *low, *high))
+        for number, child in enumerate(self.masked, start=len(self.children)):
+            own = self.children.index(tuple(0 if c == _SEAM else c for c in child))  # type: ignore[arg-type]
+            low = [n - 1 if c == _SEAM else 0 for c, n in zip(child, shape, strict=True)]
+            found.append((number, own, *low, *shape))
+        return np.array(found, np.int64).reshape(-1, 8)
+
+    @cached_property
     def parts(self) -> tuple[Offset, ...]:
         """Positions of fine cells relative to twice their coarse cell: the arrays that a fine array is split into."""
         return tuple(itertools.product(*((0, 1) if coarsen else (0,) for coarsen in self.axes)))  # type: ignore[arg-type]
 
-    def split(self, arrays: Array, out: Array) -> None:
-        """Fill out, shape (m, len(parts), coarse.size), with the entries of m flat fine arrays, ghosts included; others become 0."""
-        _split(arrays.reshape(-1, *self.fine.array_shape), self.fine.numbers, self.coarse.numbers, *self._split_numbers, out)
-
     @cached_property
-    def _split_numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return np.array([1 + int(flag) for flag in self.axes], dtype=np.int64), np.array(self.parts)
-
-    @cached_property
-    def places(self) -> NDArray[np.int64]:
-        """Where the diagonal of each child is found in split arrays: (row, flat distance)."""
-        return np.array([self.locate(child) for child in self.children])
+    def transfers(self) -> NDArray[np.int64]:
+        """One row (part, child, flat distance) a child, ordered by part: cell ``2 J + child`` is entry ``J + distance`` of that part."""
+        return np.array(sorted((row, number, at) for number, (row, at) in enumerate(map(self.locate, self.children))))
 
     def locate(self, child: Offset, number: int = 0, corner: Offset = (0, 0, 0)) -> tuple[int, int]:
         """(row, flat distance) of fine entry `number` at ``2 J + child + corner`` in split arrays, shape (entries, parts, coarse.size)."""
@@ -182,7 +196,8 @@ class Coarsening:
         centre: list[tuple[int, ...]] = []
         terms: list[tuple[int, ...]] = []
         for child in sorted(numbered, key=lambda c: sum(map(abs, c))):
-            if child == (0, 0, 0):
+            if child == (0, 0, 0):  # its weight is 1
+                bounds.append((numbered[child], 0, 0))
                 continue
             free = [(-1, 0, 1) if c == 0 else (0,) for c in child]
             centre += [self.locate(child, *known[s]) for s in itertools.product(*free) if s in known]
@@ -215,50 +230,7 @@ class Coarsening:
                     second = numbered[other], first + distance(target)
                     terms.append((row, first + at, numbered[child], first, *second))
             ends.append(len(terms))
-        return np.array(ends), np.array(terms)
-
-
-@lru_cache(maxsize=64)
-def _ends(layout: Layout, stored: tuple[Offset, ...]) -> NDArray[np.int64]:
-    corners = [(max(0, -x), max(0, -y), max(0, -z)) for x, y, z in stored]
-    return np.array([(layout.distance(c), layout.distance(c) + layout.distance(o)) for c, o in zip(corners, stored, strict=True)])
-
-
-@lru_cache(maxsize=64)
-def coarsening(fine: Layout, axes: tuple[bool, bool, bool], stored: tuple[Offset, ...]) -> Coarsening:
-    """`Coarsening`, remembered with the tables that it works out."""
-    return Coarsening(fine, axes, stored)
-
-
-def interpolate(parts: Array, how: Coarsening, W: Array) -> None:
-    """Weights of black-box interpolation.
-
-    Parameters
-    ----------
-    parts : split diagonal and couplings of the fine grid, shape (1 + len(stored), len(parts), coarse.size).
-    W : written, shape (len(children) + len(masked), coarse.size): entry c is the weight that cell ``2 J + c`` gives to coarse cell J.
-    """
-    coarse = how.coarse
-    W[how.children.index((0, 0, 0))] = 1.0
-    _weigh(parts.reshape(-1, coarse.size), W, *coarse.span, *how.interpolation_terms)
-    for axis in np.flatnonzero(how.seams):
-        for child, weights in zip(how.children, W[: len(how.children)], strict=True):
-            if child[axis]:  # the cell beyond a seam is itself a coarse one
-                coarse.inside(weights).swapaxes(0, axis)[0 if child[axis] < 0 else -1] = 0.0
-    for child, weights in zip(how.masked, W[len(how.children) :], strict=True):
-        own = W[how.children.index(tuple(0 if c == _SEAM else c for c in child))]
-        last = tuple(slice(-1, None) if c == _SEAM else slice(None) for c in child)
-        weights[:] = 0.0
-        coarse.inside(weights)[last] = coarse.inside(own)[last]
-    for weights in W:
-        fill_ghosts(weights.reshape(coarse.array_shape), coarse.numbers)
-
-
-def galerkin(parts: Array, W: Array, how: Coarsening, product: Array) -> None:
-    """Write ``P^T A P``: diagonal and couplings of the coarse grid, shape (1 + len(couplings), coarse.size), ghosts filled."""
-    _multiply(parts.reshape(-1, how.coarse.size), W, product, *how.coarse.span, *how.galerkin_terms)
-    for array in product:
-        fill_ghosts(array.reshape(how.coarse.array_shape), how.coarse.numbers)
+        return np.array(ends)[:, None], np.array(terms)
 
 
 @lru_cache(maxsize=16)
@@ -280,7 +252,7 @@ def _entries(stored: tuple[Offset, ...]) -> dict[Offset, tuple[int, Offset]]:
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def fill_ghosts(u, numbers):  # type: ignore[no-untyped-def]
     """Ghosts of periodic axes copy the opposite cells; all others become zero. u has the shape (rows, width)."""
     nx, ny, nz, px, py, stride = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
@@ -300,98 +272,3 @@ def fill_ghosts(u, numbers):  # type: ignore[no-untyped-def]
             for k in range(nz + 2):
                 u[low, k] = u[high - stride, k] if numbers[6] else 0.0
                 u[high, k] = u[low + stride, k] if numbers[6] else 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _split(arrays, fine, coarse, step, parts, out):  # type: ignore[no-untyped-def]
-    width = coarse[2] + 2
-    for number in range(arrays.shape[0]):
-        for part in range(parts.shape[0]):
-            shaped = out[number, part].reshape(out.shape[2] // width, width)
-            for i in range(-coarse[3], coarse[0] + coarse[3]):
-                x = step[0] * i + parts[part, 0]
-                for j in range(-coarse[4], coarse[1] + coarse[4]):
-                    y = step[1] * j + parts[part, 1]
-                    row = (i + coarse[3]) * coarse[5] + j + coarse[4]
-                    if x < -fine[3] or x >= fine[0] + fine[3] or y < -fine[4] or y >= fine[1] + fine[4]:
-                        shaped[row, :] = 0.0
-                    else:
-                        _split_row(arrays[number, (x + fine[3]) * fine[5] + y + fine[4]], step[2], parts[part, 2], shaped[row])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _split_row(fine, step, part, coarse):  # type: ignore[no-untyped-def]
-    if step == 1:
-        coarse[:] = fine
-        return
-    # coarse cell k lies at padded position k + 1, its part at 2 k + part + 1
-    n = coarse.size - 2
-    coarse[0] = fine[0] if part else 0.0
-    last = fine.size - 1
-    for k in range(n - 1):
-        coarse[k + 1] = fine[2 * k + part + 1]
-    coarse[n] = fine[2 * n + part - 1] if 2 * n + part - 1 <= last else 0.0
-    coarse[n + 1] = fine[2 * n + part + 1] if 2 * n + part + 1 <= last else 0.0
-
-
-_FAST = {"contract", "reassoc", "nsz", "arcp"}
-_BLOCK = 1024  # entries whose sums fit into the first-level cache
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(parts, W, begin, end, bounds, centre, terms):  # type: ignore[no-untyped-def]
-    total, taken = np.empty(_BLOCK, W.dtype), np.empty(_BLOCK, W.dtype)
-    for at in range(begin, end, _BLOCK):
-        n = min(_BLOCK, end - at)
-        c = t = 0
-        for child in range(bounds.shape[0]):
-            total[:] = 0.0
-            taken[:] = 0.0
-            for m in range(c, bounds[child, 1]):
-                _add(total, parts[centre[m, 0], at + centre[m, 1] : at + centre[m, 1] + n])
-            for m in range(t, bounds[child, 2]):
-                _add_product(taken, parts[terms[m, 0], at + terms[m, 1] : at + terms[m, 1] + n], W[terms[m, 2], at : at + n])
-            c, t = bounds[child, 1], bounds[child, 2]
-            _divide(taken, total, W[bounds[child, 0], at : at + n])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _multiply(parts, W, product, begin, end, ends, terms):  # type: ignore[no-untyped-def]
-    total = np.empty(_BLOCK, W.dtype)
-    for at in range(begin, end, _BLOCK):
-        n = min(_BLOCK, end - at)
-        t = 0
-        for entry in range(ends.size):
-            total[:] = 0.0
-            for m in range(t, ends[entry]):
-                fine, one, other = at + terms[m, 1], at + terms[m, 3], at + terms[m, 5]
-                _add_triple(total, parts[terms[m, 0], fine : fine + n], W[terms[m, 2], one : one + n], W[terms[m, 4], other : other + n])
-            t = ends[entry]
-            target = product[entry, at : at + n]
-            for k in range(n):
-                target[k] = total[k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _divide(taken, total, weights):  # type: ignore[no-untyped-def]
-    for k in range(weights.size):
-        # a centre may be negative on coarse grids (its neighbours across then pull harder than the diagonal): the ratio still holds
-        weights[k] = -taken[k] / total[k] if abs(taken[k]) < _LARGEST_WEIGHT * abs(total[k]) else 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _add(out, a):  # type: ignore[no-untyped-def]
-    for k in range(a.size):
-        out[k] += a[k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_product(out, a, b):  # type: ignore[no-untyped-def]
-    for k in range(a.size):
-        out[k] += a[k] * b[k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_triple(out, a, b, c):  # type: ignore[no-untyped-def]
-    for k in range(a.size):
-        out[k] += a[k] * b[k] * c[k]

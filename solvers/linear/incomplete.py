@@ -16,6 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from solvers.linear.compiled import kernel
+
 _SMALLEST_PIVOT = 1e-12  # over the diagonal entry that it was made from: less is rounding
 
 
@@ -100,7 +102,7 @@ def incomplete_lu(A: sp.csr_matrix) -> TriangularFactors:
     return TriangularFactors(sp.tril(factor, -1, format="csr"), sp.triu(factor, 1, format="csr"), 1 / factor.diagonal())
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _substitute(L_start, L_column, L_value, U_start, U_column, U_value, inverse_diagonal, x):  # type: ignore[no-untyped-def]
     n = x.size
     for i in range(n):
@@ -115,7 +117,7 @@ def _substitute(L_start, L_column, L_value, U_start, U_column, U_value, inverse_
         x[i] = total * inverse_diagonal[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _factorize_symmetric(start, column, value, diagonal, modification):  # type: ignore[no-untyped-def]
     """R in place of the upper triangle, rows sorted; returns the first row whose pivot is not positive, or -1."""
     for k in range(start.size - 1):

@@ -15,9 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solvers.linear.galerkin import Coarsening, Layout, Offset
+from solvers.linear.galerkin import Coarsening
 
-_STRONG = 0.1  # a link counts that has at least this part of the strongest link of both its cells
+STRONG = 0.1  # a link counts that has at least this part of the strongest link of both its cells
 _LARGEST = 128  # cells; a larger part without coarse cells would be a long winding channel
 
 
@@ -28,11 +28,6 @@ class Islands:
     cells: NDArray[np.int64]
     ends: NDArray[np.int64]
     inverses: NDArray[np.float64]
-
-
-def has_weak_links(A: NDArray[Any], layout: Layout, stored: tuple[Offset, ...]) -> bool:
-    """Whether there may be islands on a grid with a star stencil: some link is weak beside others of its cells."""
-    return bool(_any_weak(A, layout.ends(stored), *layout.span))
 
 
 def find_islands(A: NDArray[Any], how: Coarsening) -> Islands:
@@ -60,20 +55,6 @@ def _strongest(A, ends, begin, end):  # type: ignore[no-untyped-def]
 def _raise(entries, top):  # type: ignore[no-untyped-def]
     for k in range(entries.size):
         top[k] = max(top[k], -entries[k])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _any_weak(A, ends, begin, end):  # type: ignore[no-untyped-def]
-    top = _strongest(A, ends, begin, end)
-    for number in range(ends.shape[0]):
-        one, two = ends[number]
-        entries, first, second = A[number + 1, begin:end], top[begin + one : end + one], top[begin + two : end + two]
-        found = False
-        for k in range(entries.size):
-            found |= (entries[k] < 0.0) & (-entries[k] < _STRONG * max(first[k], second[k]))
-        if found:
-            return True
-    return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,7 +103,7 @@ def _follow(A, ends, real, top, grid, axes, start, state, part):  # type: ignore
                 place = cell - ends[number, side]
                 other = real[place + ends[number, 1 - side]]
                 coupling = -A[number + 1, place]
-                if coupling > 0.0 and coupling >= _STRONG * max(top[cell], top[other]) and state[other] != 1:
+                if coupling > 0.0 and coupling >= STRONG * max(top[cell], top[other]) and state[other] != 1:
                     if state[other] == 2 or size == part.size or _is_coarse(other, grid, axes):
                         return size, True
                     state[other] = 1

@@ -54,7 +54,7 @@ def minres(system: System, precondition: Callable[[Vector], Vector], *, limit: i
     gives up once a restart no longer halves it.
     """
     maxiter = limit if system.maxiter is None else system.maxiter
-    x = system.x0.copy()
+    x = system.x0
     r = system.residual(x)
     norms = [float(np.linalg.norm(r))]
     restarted_at = np.inf

@@ -11,19 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg as sla
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri
 
-from solvers.linear import multigrid_kernels as kernels
-from solvers.linear.galerkin import Coarsening, Layout, Offset, coarsening, couplings, fill_ghosts, galerkin, interpolate, star
-from solvers.linear.islands import Islands, find_islands, has_weak_links
+from solvers.linear import multigrid_setup as setup
+from solvers.linear.galerkin import Layout
+from solvers.linear.islands import STRONG, find_islands
+from solvers.linear.multigrid_cycle import cycle
+from solvers.linear.multigrid_iteration import load, store
+from solvers.linear.multigrid_plan import Axes, Plan, full_coarsening, plan
 from solvers.linear.stencil import StencilOperator, lift
 
 Array = NDArray[Any]
-Axes = tuple[bool, bool, bool]
-
-_COARSEST_CELLS = 48  # a dense factorisation of this size costs less than one sweep over a 32^2 grid
-_STRONG = 0.35  # an axis is coarsened where its couplings are at least this part of the strongest axis's
 
 
 class Memory:
@@ -34,6 +33,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._blocks: dict[str, Array] = {}
+        self.axes: dict[Layout, tuple[Axes, ...]] = {}
+        """Axes that the last operator on a grid was coarsened along, which the next one most likely is too."""
 
     def take(self, name: str, shape: tuple[int, ...], dtype: type) -> Array:
         """An array with undefined values, which the next call with this name may hand out again."""
@@ -62,137 +63,91 @@ class MultigridHierarchy:
         self.memory = Memory() if memory is None else memory
         self.singular = operator.is_singular
         dimension = len(operator.grid_shape)
-        self.grid = Layout(_shape(operator.reaction), dimension, operator.lifted_periodic)
-        layout, stored = self.grid, star(dimension)
-        A = self._finest(np.float32)
-        jumps = has_weak_links(A, layout, stored)
-        if jumps:  # then sums on coarse grids cancel by as much as the coefficient jumps
-            A = self._finest(np.float64)
-        layouts, operators, diagonals, weights = [layout], [A], [], []
-        steps: list[Coarsening] = []
-        islands: list[Islands] = []
-        while layout.cells > _COARSEST_CELLS and any(axes := _coarsened_axes(A, layout, stored)):
-            how, depth = coarsening(layout, axes, stored), len(steps)
-            if jumps:
-                islands.append(find_islands(A, how))
-            layout, stored = how.coarse, couplings(dimension)
-            parts = self._take(f"parts {depth}", A.dtype.type, len(A), len(how.parts), layout.size)
-            how.split(A, parts)
-            W = self._take(f"weights {depth}", A.dtype.type, len(how.children) + len(how.masked), layout.size)
-            A = self._take(f"operator {depth + 1}", A.dtype.type, 1 + len(stored), layout.size)
-            interpolate(parts, how, W)
-            galerkin(parts, W, how, A)
-            layouts.append(layout)
-            operators.append(A)
-            diagonals.append(parts[0])
-            weights.append(W[: len(how.children)])
-            steps.append(how)
-        self.inverse = _coarsest_inverse(A, layout, stored, self.singular)
-        self._pack(layouts, operators, diagonals, weights, steps)
-        self.islands, self.first_islands = _joined(islands, operators, len(layouts))
+        missing = 3 - dimension
+        self.grid = Layout((1,) * missing + operator.grid_shape, dimension, (False,) * missing + operator.periodic)  # type: ignore[arg-type]
+        # where coefficients jump, sums on coarse grids cancel by as much
+        dtype = np.float64 if operator.facts.weakest_link < STRONG else np.float32
+        self.unit = operator.facts.mean or 1.0  # float32 has a short range
+        self.plan, work = self._set_up(dtype)
+        A = self.level_operator(work, len(self.plan.steps))
+        self.inverse = _coarsest_inverse(A, self.plan, self.singular)
+        self.scale = self.memory.take("scale", self.grid.shape, np.float32)
+        self.scale[...] = self.grid.inside(work[self.plan.index[0, setup.ROOT] :][: self.grid.size])
+        self.islands, self.first_islands = self._find_islands(work) if dtype == np.float64 else _no_islands(len(self.plan.layouts))
 
-    def _finest(self, dtype: type) -> Array:
-        """Diagonal and couplings of level 0, in units of the mean diagonal: float32 has a short range."""
-        A = self._take("operator 0", dtype, 1 + self.grid.dimension, self.grid.size)
-        self.unit = float(self.operator.diagonal.mean()) or 1.0
-        faces, reaction = self.operator.lifted_faces, lift(self.operator.reaction)
-        kernels.star_entries(*faces, reaction, 1.0 / self.unit, A.reshape(len(A), *self.grid.array_shape), self.grid.numbers)
-        return A
+    def _set_up(self, dtype: type) -> tuple[Plan, Array]:
+        """Run the compiled set-up with the plan that suited the last operator on this grid, and with the right one where it does not."""
+        operator, axes = self.operator, self.memory.axes.get(self.grid)
+        if axes is None:
+            axes = full_coarsening(self.grid)
+        while True:
+            made = plan(self.grid, axes)
+            work = self.memory.take("work", (made.work_size,), dtype)
+            self.buffer = self.memory.take("levels", (made.buffer_size,), np.float32)
+            self.roots = np.empty((len(made.layouts), 2), np.float32)
+            arrays = (made.levels, made.index, made.tables, work, self.buffer, self.roots)
+            depth, right = setup.build(operator.lifted_faces, lift(operator.reaction), 1.0 / self.unit, *arrays)
+            if depth == len(made.steps) and right == 0:
+                self.memory.axes[self.grid] = axes
+                return made, work
+            x, y, z = (bool(right & bit) for bit in (1, 2, 4))
+            axes = full_coarsening(self.grid, (*axes[:depth], (x, y, z))) if right else axes[:depth]
 
-    def _take(self, name: str, dtype: type, *shape: int) -> Array:
-        return self.memory.take(name, shape, dtype)
+    def level_operator(self, work: Array, depth: int) -> Array:
+        """Diagonal and couplings of a level, flat, in the work array of the set-up."""
+        return work[self.plan.operator_slice(depth)].reshape(-1, self.plan.layouts[depth].size)
 
-    def _pack(
-        self, layouts: list[Layout], operators: list[Array], diagonals: list[Array], weights: list[Array], steps: list[Coarsening]
-    ) -> None:
-        """Scale all levels to unit diagonal and lay them out in one buffer."""
-        total = sum((len(A) - 1 + 3) * lay.size for A, lay in zip(operators, layouts, strict=True)) + sum(W.size for W in weights)
-        self.buffer = self._take("levels", np.float32, total)
-        self.levels = np.zeros((len(layouts), kernels.LEVEL_NUMBERS), np.int64)
-        self.roots = np.zeros((len(layouts), 2), np.float32)
-        roots = [self._take(f"root {depth}", operators[depth].dtype.type, lay.size) for depth, lay in enumerate(layouts)]
-        for A, root in zip(operators, roots, strict=True):
-            kernels.inverse_roots(A[0], root)
-        free = 0
-        for depth, (lay, A) in enumerate(zip(layouts, operators, strict=True)):
-            row = self.levels[depth]
-            row[:9], row[kernels.STAR], row[kernels.STEP : kernels.STEP + 3] = lay.numbers, depth == 0, 1
-            row[kernels.COUPLINGS] = free
-            scaled = self.buffer[free : free + (len(A) - 1) * lay.size].reshape(len(A) - 1, -1)
-            ends = lay.ends(star(lay.dimension) if depth == 0 else couplings(lay.dimension))
-            bound = kernels.scale_couplings(A, roots[depth], ends, *lay.span, lay.numbers, lay.array_shape[1], scaled)
-            self.roots[depth] = _chebyshev_roots(bound)
-            free += scaled.size
-            if depth < len(weights):
-                W, how = weights[depth], steps[depth]
-                row[kernels.STEP : kernels.STEP + 3] += np.array(how.axes)
-                row[kernels.WEIGHTS] = free
-                scaled = self.buffer[free : free + W.size].reshape(len(W), -1)
-                kernels.scale_weights(W, diagonals[depth], how.places, roots[depth + 1], *how.coarse.span, scaled)
-                for array in scaled:
-                    fill_ghosts(array.reshape(how.coarse.array_shape), how.coarse.numbers)
-                free += W.size
-            row[kernels.VECTORS : kernels.VECTORS + 3] = free + lay.size * np.arange(3)
-            self.buffer[free : free + 3 * lay.size] = 0.0
-            free += 3 * lay.size
-        diagonal = np.sqrt(layouts[-1].inside(operators[-1][0])).ravel()
-        self.inverse = (diagonal[:, None] * self.inverse * diagonal).astype(np.float32)
-        self.scale = self.grid.inside(roots[0]).astype(np.float32)
+    @property
+    def compiled(self) -> tuple[Any, ...]:
+        """The hierarchy as `cycle` takes it."""
+        return self.buffer, self.plan.levels, self.plan.transfers, self.roots, self.inverse, self.islands, self.first_islands
 
     def precondition(self, residual: Array) -> Array:
         """One V-cycle from zero: an approximation of ``A^-1 residual`` of the residual's shape, with mean zero where A is singular."""
         r = np.asarray(residual, np.float64).reshape(self.grid.shape)
         norm = float(np.linalg.norm(r)) or 1.0
-        kernels.load(self.buffer, self.levels[0], self.scale, r, 1.0 / norm)
-        kernels.cycle(self.buffer, self.levels, self.roots, self.inverse, self.islands, self.first_islands)
+        level = self.plan.levels[0]
+        load(self.buffer, level, self.scale, r, 1.0 / norm)
+        cycle(self.compiled)
         z = np.empty_like(r)
-        kernels.store(self.buffer, self.levels[0], self.scale, norm / self.unit, z)
+        store(self.buffer, level, self.scale, norm / self.unit, z)
         if self.singular:
             z -= z.mean()
         return z.reshape(np.shape(residual))
 
-
-def _shape(array: Array) -> tuple[int, int, int]:
-    x, y, z = lift(array).shape
-    return x, y, z
-
-
-def _coarsened_axes(A: Array, layout: Layout, stored: tuple[Offset, ...]) -> Axes:
-    """Axes that can be coarsened and along which most cells are strongly coupled."""
-    strengths = np.zeros(len(stored))
-    kernels.relative_strengths(A, layout.ends(stored), *layout.span, strengths)
-    strength = strengths @ np.abs(np.array(stored))
-    strength[np.array(layout.shape) <= 2] = 0.0
-    x, y, z = (bool(s > 0 and s >= _STRONG * strength.max()) for s in strength)
-    return x, y, z
-
-
-def _joined(islands: list[Islands], operators: list[Array], depth: int) -> tuple[tuple[Array, ...], NDArray[np.int64]]:
-    """Islands of all levels one after another, scaled like the levels, as `kernels.cycle` takes them."""
-    first = np.zeros(depth + 1, np.int64)
-    cells, ends, inverses = [np.empty(0, np.int64)], [np.zeros(1, np.int64)], [np.empty(0, np.float32)]
-    for level, found in enumerate(islands):
-        first[level + 1 :] += found.ends.size
-        cells.append(found.cells)
-        roots = np.split(np.sqrt(operators[level][0][found.cells]), found.ends[:-1])
-        scales = [np.outer(root, root).ravel() for root in roots if root.size]
-        inverses.append((found.inverses * np.concatenate([*scales, np.empty(0)])).astype(np.float32))
-        ends.append(found.ends + sum(map(len, cells[:-1])))
-    joined = np.concatenate(ends)
-    starts = np.cumsum(np.diff(joined) ** 2) - np.diff(joined) ** 2
-    return (np.concatenate(cells), joined[1:], starts, np.concatenate(inverses)), first
+    def _find_islands(self, work: Array) -> tuple[tuple[Array, ...], NDArray[np.int64]]:
+        """Islands of all levels one after another, scaled like the levels, as `cycle` takes them."""
+        first = np.zeros(len(self.plan.layouts) + 1, np.int64)
+        cells, ends, inverses = [np.empty(0, np.int64)], [np.zeros(1, np.int64)], [np.empty(0, np.float32)]
+        for depth, how in enumerate(self.plan.steps):
+            A = self.level_operator(work, depth)
+            found = find_islands(A, how)
+            first[depth + 1 :] += found.ends.size
+            cells.append(found.cells)
+            roots = np.split(np.sqrt(A[0][found.cells]), found.ends[:-1])
+            scales = [np.outer(root, root).ravel() for root in roots if root.size]
+            inverses.append((found.inverses * np.concatenate([*scales, np.empty(0)])).astype(np.float32))
+            ends.append(found.ends + sum(map(len, cells[:-1])))
+        joined = np.concatenate(ends)
+        starts = np.cumsum(np.diff(joined) ** 2) - np.diff(joined) ** 2
+        return (np.concatenate(cells), joined[1:], starts, np.concatenate(inverses)), first
 
 
-def _chebyshev_roots(largest: float) -> tuple[float, float]:
-    """Step sizes of two Jacobi steps that damp the eigenvalues of ``D^-1 A`` in the upper three quarters of (0, largest] best."""
-    middle, half = 0.625 * largest, 0.375 * largest
-    return 1 / (middle + half * np.sqrt(0.5)), 1 / (middle - half * np.sqrt(0.5))
+def _no_islands(levels: int) -> tuple[tuple[Array, ...], NDArray[np.int64]]:
+    nothing = np.empty(0, np.int64)
+    return (nothing, nothing, nothing, np.empty(0, np.float32)), np.zeros(levels + 1, np.int64)
 
 
-def _coarsest_inverse(A: Array, layout: Layout, stored: tuple[Offset, ...], singular: bool) -> Array:
-    """Dense inverse of the coarsest matrix (of its non-singular part where constants are in the null space)."""
-    matrix = kernels.dense(A, layout.ends(stored), layout.real, layout.numbers)
+def _coarsest_inverse(A: Array, made: Plan, singular: bool) -> Array:
+    """Dense inverse of the coarsest matrix, scaled like the levels (of its non-singular part where constants are in the null space)."""
+    layout = made.layouts[-1]
+    matrix = setup.dense(A, layout.ends(made.stored(len(made.steps))), layout.real, layout.numbers)
+    root = np.sqrt(layout.inside(A[0]).ravel())
     if singular:
         matrix += np.trace(matrix) / layout.cells**2  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
-    factor = sla.cho_factor(matrix)
-    return np.asarray(sla.cho_solve(factor, np.eye(layout.cells)))
+    factor, failed = dpotrf(matrix, lower=1)
+    inverse, _ = dpotri(factor, lower=1)
+    if failed or not np.isfinite(inverse).all():
+        raise np.linalg.LinAlgError("the coarsest matrix is not positive definite")
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    return np.asarray(root[:, None] * inverse * root, np.float32)

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from solvers.linear.compiled import fast_kernel, kernel
 from solvers.linear.stencil import StencilOperator, apply_row, lift
 
 Vector = NDArray[Any]
-_FAST = {"contract", "reassoc", "nsz", "arcp"}  # sums in vector registers; NaN and infinity keep their meaning
 _BLOCK_CELLS = 1 << 16  # half a megabyte of unknowns at once, which stays in the second-level cache
 
 
@@ -24,14 +23,20 @@ def row_norms(B: Vector) -> NDArray[np.float64]:
     """Euclidean norms of the rows of B, shape (m, n) real or complex; also where their squares overflow or vanish."""
     B = np.ascontiguousarray(B)
     B = B.view(np.float64) if B.dtype.kind == "c" else B
-    norms = np.sqrt(_squared_norms(B))
+    norms = _plain_norms(B)
     odd = np.flatnonzero(_doubtful(norms))
     if odd.size:
         largest = np.abs(B[odd]).max(axis=1, initial=0.0)
         odd, largest = odd[np.isfinite(largest)], largest[np.isfinite(largest)]
         scale = np.maximum(largest, np.finfo(np.float64).tiny)
-        norms[odd] = scale * np.sqrt(_squared_norms(B[odd] / scale[:, None]))
+        norms[odd] = scale * _plain_norms(B[odd] / scale[:, None])
     return norms
+
+
+def _plain_norms(B: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares = np.empty(len(B))
+    _squared_norms(B, squares)
+    return np.sqrt(squares)
 
 
 def _doubtful(norms: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -43,7 +48,7 @@ def residuals(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> Vector:
     """``b - A x`` for the rows of B, shape (m, n), and as many x of shape (n,)."""
     if isinstance(A, StencilOperator):
         R = np.empty_like(B)
-        _stencil(A, np.asarray(X), B, R)
+        _stencil(A, np.asarray(X), B, R.reshape(len(B), *lift(A.reaction).shape))
         return R
     return np.array([b - A @ x for x, b in zip(X, B, strict=True)])
 
@@ -54,11 +59,11 @@ def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[n
         return row_norms(residuals(A, X, B))
     m, n = B.shape
     block = max(1, _BLOCK_CELLS // n)
-    nowhere, buffer = np.empty((1, n)), np.empty((min(m, block), n))
+    nowhere, buffer = np.empty((1, 1, 1, A.grid_shape[-1])), np.empty((min(m, block) if m > 1 else 0, n))
     norms = [np.zeros(0)]
     for first in range(0, m, block):
         rows = slice(first, first + block)
-        gathered = np.stack(list(X[rows]), out=buffer[: len(B[rows])])
+        gathered = X[first][None] if m == 1 else np.stack(list(X[rows]), out=buffer[: len(B[rows])])
         found = np.sqrt(_stencil(A, gathered, B[rows], nowhere))
         doubtful = _doubtful(found)
         if doubtful.any():
@@ -69,41 +74,37 @@ def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[n
 
 def _stencil(A: StencilOperator, X: Vector, B: Vector, R: Vector) -> NDArray[np.float64]:
     grid = lift(A.reaction).shape
-    X, B, R = (np.ascontiguousarray(rows).reshape(-1, *grid) for rows in (X, B, R))
-    squares: NDArray[np.float64] = _stencil_residuals(X, B, R, *A.lifted_faces, lift(A.reaction), *A.lifted_periodic)
+    X, B = (np.ascontiguousarray(rows).reshape(-1, *grid) for rows in (X, B))
+    squares, nothing = np.empty(len(B)), np.zeros(grid[-1])
+    _stencil_residuals(X, B, R, A.lifted_faces, lift(A.reaction), A.lifted_periodic, nothing, squares)
     return squares
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def _squared_norms(B):  # type: ignore[no-untyped-def]
+@fast_kernel()
+def _squared_norms(B, squares):  # type: ignore[no-untyped-def]
     m, n = B.shape
-    out = np.empty(m)
     for row in range(m):
         total = 0.0
         for k in range(n):
             total += B[row, k] * B[row, k]
-        out[row] = total
-    return out
+        squares[row] = total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _stencil_residuals(X, B, R, tx, ty, tz, reaction, px, py, pz):  # type: ignore[no-untyped-def]
-    """Squared norms of ``B - A X``; the residuals go to R, or all to its one row where nobody wants them."""
+@kernel()
+def _stencil_residuals(X, B, R, faces, reaction, periodic, nothing, squares):  # type: ignore[no-untyped-def]
+    """Squared norms of ``B - A X``; the residuals go to R, or one after another to its one row where nobody wants them."""
     m, nx, ny, nz = X.shape
-    squares = np.empty(m)
-    nothing = np.zeros(nz)
     for row in range(m):
         total = 0.0
         for i in range(nx):
             for j in range(ny):
-                r = R[row % len(R), i, j]
-                apply_row(r, X[row], i, j, tx, ty, tz, reaction, px, py, pz, nothing)
+                r = R[row % R.shape[0], i % R.shape[1], j % R.shape[2]]
+                apply_row(r, X[row], i, j, faces, reaction, periodic, nothing)
                 total += _subtract(B[row, i, j], r)
         squares[row] = total
-    return squares
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _subtract(b, r):  # type: ignore[no-untyped-def]
     """``r <- b - r``; returns ``r . r``."""
     total = 0.0

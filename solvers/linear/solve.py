@@ -234,7 +234,7 @@ def _scaled(batch: Batch, norms: NDArray[np.float64]) -> tuple[Batch, NDArray[np
 
 def _entries_finite(A: StencilOperator | sp.csr_matrix | LinearOperator) -> bool:
     if isinstance(A, StencilOperator):
-        return bool(np.isfinite(A.diagonal).all())
+        return A.facts.finite
     return bool(np.isfinite(A.data).all()) if sp.issparse(A) else True
 
 

@@ -21,6 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from solvers.linear.compiled import kernel
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -262,7 +264,7 @@ def _greedy(F, start):  # type: ignore[no-untyped-def]
     return order
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _add_squares(row, x, distance):  # type: ignore[no-untyped-def]
     for j in range(row.size):
         distance[j] += (row[j] - x) * (row[j] - x)
@@ -276,7 +278,7 @@ def _nearest(F, x):  # type: ignore[no-untyped-def]
     return np.argmin(distance)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _distance(x, y):  # type: ignore[no-untyped-def]
     a = b = c = d = 0.0  # four sums keep the processor busy that would wait for one
     whole = x.size - x.size % 4
@@ -290,7 +292,7 @@ def _distance(x, y):  # type: ignore[no-untyped-def]
     return np.sqrt((a + b) + (c + d))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _length(features, order):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(order.size - 1):
@@ -351,7 +353,7 @@ def _principal(features, count):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _inner(x, y):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(x.size):

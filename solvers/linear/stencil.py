@@ -14,15 +14,17 @@ principle; a negative reaction, as in the Helmholtz equation, can make it indefi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from solvers.linear.compiled import fast_kernel, kernel
 
 Side = Literal["dirichlet", "neumann", "periodic"]
 Sides = tuple[tuple[Side, Side], ...]
@@ -36,6 +38,31 @@ class ConstantCoefficients:
     scaled: tuple[float, ...]  # a_k / h_k^2, one an axis
     sides: Sides
     reaction: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What methods are chosen and judged by, from one pass over an operator.
+
+    Attributes
+    ----------
+    smallest, largest, mean : of the diagonal.
+    finite : whether no entry of the diagonal is infinite or NaN.
+    weakest_link : the smallest ratio of two positive transmissibilities between a cell and its neighbours; 1 where there is no such pair.
+    smallest_reaction, largest_reaction : range of the reaction.
+    """
+
+    smallest: float
+    largest: float
+    mean: float
+    finite: bool
+    weakest_link: float
+    smallest_reaction: float
+    largest_reaction: float
+
+    @property
+    def has_reaction(self) -> bool:
+        return not self.smallest_reaction == self.largest_reaction == 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +97,7 @@ class StencilOperator:
             expected = tuple(n + (k == axis) for k, n in enumerate(self.grid_shape))
             if face.shape != expected:
                 raise ValueError(f"faces[{axis}] has shape {face.shape}; a grid of shape {self.grid_shape} needs {expected}")
-            if np.any(face < 0):
+            if face.min() < 0:
                 raise ValueError(f"faces[{axis}] holds a negative transmissibility; the coefficient must be positive")
 
     @property
@@ -100,9 +127,14 @@ class StencilOperator:
         return total
 
     @cached_property
+    def facts(self) -> Facts:
+        found = _survey(self.lifted_faces, lift(self.reaction), self.lifted_periodic, np.empty((10, self.grid_shape[-1])))
+        return Facts(*found)
+
+    @cached_property
     def is_singular(self) -> bool:
         """Whether constants are in the null space: no reaction and no Dirichlet face anywhere."""
-        if np.any(self.reaction != 0):
+        if self.facts.has_reaction:
             return False
         return all(self.periodic[k] or not (_end(face, k, 0).any() or _end(face, k, -1).any()) for k, face in enumerate(self.faces))
 
@@ -112,13 +144,15 @@ class StencilOperator:
 
         A negative reaction smaller than the first eigenvalue of the diffusion leaves the operator definite; it counts as unknown.
         """
-        return not np.any(self.reaction < 0)
+        return not self.facts.smallest_reaction < 0
 
     def matvec(self, u: ArrayLike) -> Array:
         """``A u`` for u of the grid's shape or flat; the result has u's shape."""
         u = np.asarray(u, dtype=np.float64)
         lifted = lift(u.reshape(self.grid_shape))
-        return _apply(lifted, *self.lifted_faces, lift(self.reaction), *self.lifted_periodic).reshape(u.shape)
+        out = np.empty_like(lifted)
+        _apply(lifted, self.lifted_faces, lift(self.reaction), self.lifted_periodic, np.zeros(lifted.shape[2]), out)
+        return out.reshape(u.shape)
 
     __matmul__ = matvec
 
@@ -133,14 +167,15 @@ class StencilOperator:
         """Faces of the same operator on a three-dimensional grid, singleton axes first, C-contiguous."""
         missing = 3 - len(self.faces)
         shape = (1,) * missing + self.grid_shape
-        walls = [np.zeros(tuple(n + (k == axis) for k, n in enumerate(shape))) for axis in range(missing)]
+        walls = [_walls(tuple(n + (k == axis) for k, n in enumerate(shape))) for axis in range(missing)]
         lifted = [np.ascontiguousarray(face.reshape((1,) * missing + face.shape)) for face in self.faces]
         x, y, z = walls + lifted
         return x, y, z
 
-    @property
+    @cached_property
     def lifted_periodic(self) -> tuple[bool, bool, bool]:
-        x, y, z = (False,) * (3 - len(self.periodic)) + self.periodic
+        """Flags of the lifted axes; a missing one counts as periodic: its one cell is its own neighbour, and exchanges nothing."""
+        x, y, z = (True,) * (3 - len(self.periodic)) + self.periodic
         return x, y, z
 
     def to_csr(self) -> sp.csr_matrix:
@@ -156,6 +191,12 @@ class StencilOperator:
         matrix = sp.csr_matrix(entries, shape=self.shape)
         matrix.sum_duplicates()  # periodic axes of two cells meet twice
         return matrix
+
+
+@lru_cache(maxsize=8)
+def _walls(shape: tuple[int, ...]) -> Array:
+    """Faces along a missing axis; nothing may write into them."""
+    return np.zeros(shape)
 
 
 def lift(array: Array) -> Array:
@@ -185,19 +226,18 @@ def _pairs(index: NDArray[np.int64], face: Array, axis: int, periodic: bool) -> 
     return np.concatenate(here), np.concatenate(there), np.concatenate(values)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _apply(u, tx, ty, tz, reaction, px, py, pz):  # type: ignore[no-untyped-def]
-    out = np.empty_like(u)
-    nothing = np.zeros(u.shape[2])
+@kernel()
+def _apply(u, faces, reaction, periodic, nothing, out):  # type: ignore[no-untyped-def]
     for i in range(u.shape[0]):
         for j in range(u.shape[1]):
-            apply_row(out[i, j], u, i, j, tx, ty, tz, reaction, px, py, pz, nothing)
-    return out
+            apply_row(out[i, j], u, i, j, faces, reaction, periodic, nothing)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def apply_row(out, u, i, j, tx, ty, tz, reaction, px, py, pz, nothing):  # type: ignore[no-untyped-def]
+@kernel()
+def apply_row(out, u, i, j, faces, reaction, periodic, nothing):  # type: ignore[no-untyped-def]
     """Row (i, j) of ``A u`` in flux form: differences first, so that what is nearly constant loses no digits; `nothing` is zeros."""
+    tx, ty, tz = faces
+    px, py, pz = periodic
     nx, ny, nz = u.shape
     own = u[i, j]
     _along_row(out, own, tz[i, j], reaction[i, j], own[nz - 1] if pz else 0.0, own[0] if pz else 0.0)
@@ -211,10 +251,7 @@ def apply_row(out, u, i, j, tx, ty, tz, reaction, px, py, pz, nothing):  # type:
         _across_rows(out, own, low, high, tx[i, j], tx[i + 1, j])
 
 
-_FAST = {"contract", "reassoc", "nsz", "arcp"}  # not the flags that would let the compiler drop tests for NaN
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _along_row(out, u, t, reaction, first, last):  # type: ignore[no-untyped-def]
     """A row alone; `first` and `last` are the values beyond its ends (its own ones where a periodic axis has one cell)."""
     n = u.size
@@ -227,7 +264,7 @@ def _along_row(out, u, t, reaction, first, last):  # type: ignore[no-untyped-def
     out[n - 1] = reaction[n - 1] * u[n - 1] + t[n - 1] * (u[n - 1] - u[n - 2]) + t[n] * (u[n - 1] - last)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@fast_kernel()
 def _across_rows(out, u, low, high, t_low, t_high):  # type: ignore[no-untyped-def]
     for k in range(u.size):
         out[k] += t_low[k] * (u[k] - low[k]) + t_high[k] * (u[k] - high[k])
@@ -272,7 +309,7 @@ def diffusion_operator(
     constant = None
     if a.ndim == 0 and c.ndim == 0:
         constant = ConstantCoefficients(tuple(float(a) / h**2 for h in spacing), sides, float(c))
-    resistance = 0.5 / np.broadcast_to(a, grid)
+    resistance = np.ascontiguousarray(0.5 / np.broadcast_to(a, grid))
     faces = tuple(_axis_faces(resistance, axis, spacing[axis], sides[axis]) for axis in range(len(grid)))
     periodic = tuple(pair[0] == "periodic" for pair in sides)
     return StencilOperator(faces, np.array(np.broadcast_to(c, grid)), periodic, constant)
@@ -280,12 +317,138 @@ def diffusion_operator(
 
 def _axis_faces(half_resistance: Array, axis: int, h: float, pair: tuple[Side, Side]) -> Array:
     """Transmissibility over h of all faces along one axis, from the resistance of half a cell of unit size."""
-    first, last = (np.take(half_resistance, [index], axis=axis) for index in (0, -1))
-    inner = 1.0 / (_low(half_resistance, axis) + _high(half_resistance, axis))
-    wrap = 1.0 / (first + last)
-    ends = {
-        "dirichlet": (1.0 / first, 1.0 / last),
-        "neumann": (np.zeros_like(first), np.zeros_like(last)),
-        "periodic": (wrap, wrap),
-    }
-    return np.ascontiguousarray(np.concatenate([ends[pair[0]][0], inner, ends[pair[1]][1]], axis=axis) / h**2)
+    shape = half_resistance.shape
+    n, inner = shape[axis], math.prod(shape[axis + 1 :])
+    faces = np.empty(tuple(m + (k == axis) for k, m in enumerate(shape)))
+    low, high = (_SIDE_NUMBERS[side] for side in pair)
+    _fill_faces(half_resistance.reshape(-1, n, inner), 1 / h**2, low, high, faces.reshape(-1, n + 1, inner))
+    return faces
+
+
+_SIDE_NUMBERS = {"dirichlet": 0, "neumann": 1, "periodic": 2}
+
+
+@kernel()
+def _fill_faces(resistance, factor, low, high, faces):  # type: ignore[no-untyped-def]
+    outer, n, inner = resistance.shape
+    for one in range(outer):
+        first, last = resistance[one, 0], resistance[one, n - 1]
+        _end_faces(first, last, factor, low, faces[one, 0])
+        _end_faces(last, first, factor, high, faces[one, n])
+        if inner == 1:
+            cells, result = resistance[one].reshape(n), faces[one].reshape(n + 1)
+            _conduct(cells[: n - 1], cells[1:], factor, result[1:n])
+        else:
+            for k in range(n - 1):
+                _conduct(resistance[one, k], resistance[one, k + 1], factor, faces[one, k + 1])
+
+
+@kernel()
+def _end_faces(own, opposite, factor, side, faces):  # type: ignore[no-untyped-def]
+    for k in range(own.size):
+        faces[k] = factor / own[k] if side == 0 else 0.0 if side == 1 else factor / (own[k] + opposite[k])
+
+
+@kernel()
+def _conduct(one, two, factor, faces):  # type: ignore[no-untyped-def]
+    for k in range(faces.size):
+        faces[k] = factor / (one[k] + two[k])
+
+
+@kernel()
+def _survey(faces, reaction, periodic, rows):  # type: ignore[no-untyped-def]
+    """The numbers of `Facts`; `rows` is memory for ten rows, in which they are gathered column by column."""
+    tx, ty, tz = faces
+    px, py, pz = periodic
+    nx, ny, nz = reaction.shape
+    diagonal, weakest, strongest = rows[0], rows[1], rows[2]
+    _begin(rows)
+    for i in range(nx):
+        for j in range(ny):
+            row = tz[i, j]
+            _begin_row(reaction[i, j], diagonal, weakest, strongest)
+            if nz > 1 or not pz:  # a cell that is its own neighbour exchanges nothing
+                _add_faces(diagonal, row[:nz], row[1:])
+            if ny > 1 or not py:
+                _add_faces(diagonal, ty[i, j], ty[i, j + 1])
+            if nx > 1 or not px:
+                _add_faces(diagonal, tx[i, j], tx[i + 1, j])
+            _note_links(weakest[1:], strongest[1:], row[1:nz])
+            _note_links(weakest[: nz - 1], strongest[: nz - 1], row[1:nz])
+            if pz and nz > 1:
+                _note_links(weakest[:1], strongest[:1], row[:1])
+                _note_links(weakest[nz - 1 :], strongest[nz - 1 :], row[nz:])
+            if ny > 1 and (j > 0 or py):
+                _note_links(weakest, strongest, ty[i, j])
+            if ny > 1 and (j < ny - 1 or py):
+                _note_links(weakest, strongest, ty[i, j + 1])
+            if nx > 1 and (i > 0 or px):
+                _note_links(weakest, strongest, tx[i, j])
+            if nx > 1 and (i < nx - 1 or px):
+                _note_links(weakest, strongest, tx[i + 1, j])
+            _gather(diagonal, rows[3], rows[4])
+            _add_up(diagonal, rows[5], rows[6])
+            _gather(reaction[i, j], rows[7], rows[8])
+            _note_ratios(weakest, strongest, rows[9])
+    total = bad = 0.0
+    smallest, largest, low_reaction, high_reaction, ratio = rows[3, 0], rows[4, 0], rows[7, 0], rows[8, 0], 1.0
+    for k in range(nz):
+        smallest, largest = min(smallest, rows[3, k]), max(largest, rows[4, k])
+        total += rows[5, k]
+        bad += rows[6, k]
+        low_reaction, high_reaction = min(low_reaction, rows[7, k]), max(high_reaction, rows[8, k])
+        ratio = min(ratio, rows[9, k])
+    return smallest, largest, total / reaction.size, bad == 0.0, ratio, low_reaction, high_reaction
+
+
+@kernel()
+def _begin(rows):  # type: ignore[no-untyped-def]
+    for k in range(rows.shape[1]):
+        rows[3, k] = rows[7, k] = np.inf
+        rows[4, k] = rows[8, k] = -np.inf
+        rows[5, k] = rows[6, k] = 0.0
+        rows[9, k] = 1.0
+
+
+@kernel()
+def _begin_row(reaction, diagonal, weakest, strongest):  # type: ignore[no-untyped-def]
+    for k in range(diagonal.size):
+        diagonal[k] = reaction[k]
+        weakest[k] = np.inf
+        strongest[k] = 0.0
+
+
+@kernel()
+def _add_faces(diagonal, low, high):  # type: ignore[no-untyped-def]
+    for k in range(diagonal.size):
+        diagonal[k] += low[k] + high[k]
+
+
+@kernel()
+def _note_links(weakest, strongest, links):  # type: ignore[no-untyped-def]
+    for k in range(links.size):
+        t = links[k]
+        strongest[k] = t if t > strongest[k] else strongest[k]
+        weakest[k] = t if (t > 0.0) & (t < weakest[k]) else weakest[k]
+
+
+@kernel()
+def _gather(values, lowest, highest):  # type: ignore[no-untyped-def]
+    for k in range(values.size):
+        v = values[k]
+        lowest[k] = v if v < lowest[k] else lowest[k]
+        highest[k] = v if v > highest[k] else highest[k]
+
+
+@kernel()
+def _add_up(values, total, bad):  # type: ignore[no-untyped-def]
+    for k in range(values.size):
+        total[k] += values[k]
+        bad[k] += 0.0 if abs(values[k]) < np.inf else 1.0
+
+
+@kernel()
+def _note_ratios(weakest, strongest, ratio):  # type: ignore[no-untyped-def]
+    for k in range(ratio.size):
+        found = weakest[k] / strongest[k]  # infinite where there are no links
+        ratio[k] = found if found < ratio[k] else ratio[k]

@@ -27,7 +27,7 @@ class System:
     Attributes
     ----------
     A : `StencilOperator`, CSR matrix or `LinearOperator`.
-    b, x0 : flat arrays of float64, or complex128 where A is not a stencil.
+    b, guess : flat arrays of float64, or complex128 where A is not a stencil; no guess is zero.
     M : approximate inverse of A to precondition with, or None.
     tolerance : absolute bound on the Euclidean norm of the residual.
     maxiter : iteration limit, or None for the method's own.
@@ -36,7 +36,7 @@ class System:
 
     A: StencilOperator | sp.csr_matrix | LinearOperator
     b: Vector
-    x0: Vector
+    guess: Vector | None
     M: LinearOperator | None
     tolerance: float
     maxiter: int | None
@@ -46,11 +46,20 @@ class System:
     def n(self) -> int:
         return int(self.b.size)
 
+    @property
+    def x0(self) -> Vector:
+        """The guess as an array of its own, to iterate in."""
+        return np.zeros_like(self.b) if self.guess is None else self.guess.copy()
+
     def matvec(self, x: Vector) -> Vector:
         return np.asarray(self.A @ x)
 
     def residual(self, x: Vector) -> Vector:
         return self.b - self.matvec(x)
+
+    def residual_norm(self, x: Vector) -> float:
+        """``||b - A x||_2``"""
+        return float(residual_norms(self.A, x[None], self.b[None])[0])
 
     def csr(self, method: str) -> sp.csr_matrix:
         """The matrix with its entries; `TypeError` for an operator that only knows its action."""
@@ -96,8 +105,8 @@ class Batch:
         return len(self.B)
 
     def system(self, row: int) -> System:
-        x0 = np.zeros_like(self.B[row]) if self.X0 is None else self.X0[row]
-        return System(self.A, self.B[row], x0, self.M, float(self.tolerances[row]), self.maxiter, self.callback)
+        guess = None if self.X0 is None else self.X0[row]
+        return System(self.A, self.B[row], guess, self.M, float(self.tolerances[row]), self.maxiter, self.callback)
 
     def take(self, rows: Sequence[int]) -> Batch:
         if len(rows) == len(self):

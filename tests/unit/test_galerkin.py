@@ -7,9 +7,12 @@ import pytest
 
 from solvers import Status, linear_solve
 from solvers.linear import diffusion_operator
-from solvers.linear.galerkin import coarsening, couplings, galerkin, interpolate, star
+from solvers.linear.galerkin import Coarsening, couplings, star
 from solvers.linear.islands import find_islands
 from solvers.linear.multigrid import Memory, MultigridHierarchy
+from solvers.linear.multigrid_plan import full_coarsening, plan
+from solvers.linear.multigrid_setup import BLOCK, galerkin, interpolate, split, star_entries
+from solvers.linear.stencil import lift
 
 DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
 CASES = [
@@ -73,25 +76,33 @@ def black_box(matrix, layout, axes):
     return P
 
 
+def finest(operator):
+    """Layout, and padded diagonal and couplings in units of the mean diagonal."""
+    layout = MultigridHierarchy(operator, Memory()).grid
+    A = np.full((1 + layout.dimension, layout.size), np.nan)
+    star_entries(operator.lifted_faces, lift(operator.reaction), 1 / operator.diagonal.mean(), A, layout.numbers)
+    return layout, A
+
+
 @pytest.mark.parametrize(("shape", "sides", "axes"), CASES, ids=str)
 def test_two_coarsenings_equal_the_dense_definitions(shape, sides, axes):
     axes = tuple(map(bool, axes))
     rng = np.random.default_rng(4)
     operator = diffusion_operator(np.exp(rng.standard_normal(shape)), spacing=(0.1,) * len(shape), sides=sides, reaction=0.2)
-    hierarchy = MultigridHierarchy(operator, Memory())
-    layout, A, stored = hierarchy.grid, hierarchy._finest(np.float64), star(len(shape))
+    (layout, A), stored = finest(operator), star(len(shape))
     matrix = operator.to_csr().toarray() / operator.diagonal.mean()
     np.testing.assert_allclose(dense(A, layout, stored), matrix, atol=1e-14)
     matrix = dense(A, layout, stored)
-    for _ in range(2):
-        how = coarsening(layout, axes, stored)
+    made = plan(layout, full_coarsening(layout, (axes, axes)))
+    for how, level, coarse_level, row in zip(made.steps[:2], made.levels, made.levels[1:], made.index, strict=False):
         coarse = how.coarse
         parts = np.full((len(A), len(how.parts), coarse.size), np.nan)
-        how.split(A, parts)
+        for array, its_parts in zip(A, parts, strict=True):
+            split(array, its_parts, level, coarse_level)
         W = np.full((len(how.children) + len(how.masked), coarse.size), np.nan)
         product = np.full((1 + len(couplings(layout.dimension)), coarse.size), np.nan)
-        interpolate(parts, how, W)
-        galerkin(parts, W, how, product)
+        interpolate(parts.reshape(-1, coarse.size), made.tables, row, coarse_level, np.empty(2 * BLOCK), W)
+        galerkin(parts.reshape(-1, coarse.size), W, made.tables, row, coarse_level, product)
         P = np.zeros((layout.cells, coarse.cells))
         number, coarse_number = np.arange(layout.cells).reshape(layout.shape), np.arange(coarse.cells).reshape(coarse.shape)
         for J in np.ndindex(*coarse.shape):
@@ -116,9 +127,8 @@ def test_islands_are_the_strong_parts_without_a_coarse_cell():
     a[11:14, 11:14] = 1e4  # holds the coarse cell (12, 12)
     a[17, 3:12] = 1e4  # a strip between two lines of coarse cells
     operator = diffusion_operator(a, spacing=(1.0, 1.0), sides=(DD, DD))
-    hierarchy = MultigridHierarchy(operator)
-    A, layout = hierarchy._finest(np.float64), hierarchy.grid
-    found = find_islands(A, coarsening(layout, (False, True, True), star(2)))
+    layout, A = finest(operator)
+    found = find_islands(A, Coarsening(layout, (False, True, True), star(2)))
     rows, columns = np.divmod(found.cells, layout.array_shape[1])
     parts = [
         {(int(i) - 1, int(k) - 1) for i, k in zip(rows[begin:end], columns[begin:end], strict=True)}
