@@ -1,6 +1,6 @@
 """Conjugate directions proposed by any function of the residual, such as a network trained to imitate ``A^-1``.
 
-Kaneda, Akar, Chen, Kala, Hyde and Teran (2023, "A deep conjugate direction method for iteratively solving linear systems", algorithm 1).
+Kaneda, Akar, Chen, Kala, Hyde and Teran (2023, "A deep conjugate direction method for iteratively solving linear systems").
 A proposal ``d = f(r / |r|)`` is made A-orthogonal to the last few directions and followed to the minimum of the energy. It is the
 truncated flexible method of Notay (2000, "Flexible conjugate gradients", eq. 2.1) with a residual of unit norm: a network with biases
 is not homogeneous. The line search makes up for the length and the sign of d, and for any f at all the A-norm of the error does not grow.

@@ -65,7 +65,7 @@ class Jacobi:
 class SSOR:
     """A forward and a backward sweep of successive over-relaxation: ``M = (D + w L) D^-1 (D + w U) / (w (2 - w))``.
 
-    Saad (2003, "Iterative Methods for Sparse Linear Systems", eq. 10.7 and 4.27).
+    Saad (2003, "Iterative Methods for Sparse Linear Systems", section 10.2).
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Order a family of systems so that neighbours resemble each other: what one solve leaves behind then serves the next.
 
-Following Wang, Hao, Wang, Li, Gu and Liu (2024, "Accelerating data generation for neural operators via Krylov subspace recycling",
-section 4.1): a short path through the parameters, by greedy nearest neighbours, and for very many systems inside pieces of a space-filling
+Following Wang, Hao and others (2024, "Accelerating data generation for neural operators via Krylov subspace
+recycling"): a short path through the parameters, by greedy nearest neighbours, and for very many systems inside pieces of a space-filling
 curve. Departures: the distance is that of `coefficient_features`, the curve is Hilbert's through the first principal components, the path
 starts at an end of the family instead of at system 0, and 2-opt shortens it.
 
