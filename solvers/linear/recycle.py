@@ -1,0 +1,147 @@
+"""The space that recycling methods carry from system to system, and the small dense problems that choose it."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg as sla
+
+from solvers.linear.system import Vector
+
+_DEPENDENT = 1e-10  # eigenvalues of a Gram matrix below this part of the largest belong to dependent columns
+_HERMITIAN = 1e-8  # relative difference to the conjugate transpose that rounding leaves
+_SINGULAR = 1e-14  # diagonal entries of a triangular factor, relative to the largest
+
+
+@dataclass(frozen=True, eq=False)
+class RecycleSpace:
+    """A subspace on which an operator is known, found in one solve and handed to the next.
+
+    Attributes
+    ----------
+    U : basis of approximate invariant vectors of the smallest eigenvalues, one a row, shape (k, n).
+    C : images of U under the operator of the solve that made it, orthonormal rows, shape (k, n).
+    """
+
+    U: Vector
+    C: Vector
+
+    def __post_init__(self) -> None:
+        if self.U.ndim != 2 or self.U.shape != self.C.shape or self.U.dtype != self.C.dtype:
+            raise ValueError(
+                f"RecycleSpace: U is {self.U.dtype} of shape {self.U.shape} and C {self.C.dtype} of shape {self.C.shape}; "
+                "both must be (k, n) of the same type"
+            )
+        if self.U.dtype not in (np.float64, np.complex128):
+            raise ValueError(f"RecycleSpace: U is {self.U.dtype}; it must be float64 or complex128")
+
+    @property
+    def dim(self) -> int:
+        return int(self.U.shape[0])
+
+    @property
+    def n(self) -> int:
+        return int(self.U.shape[1])
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file of plain arrays."""
+        with Path(path).open("wb") as file:
+            np.savez(file, U=self.U, C=self.C)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RecycleSpace:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError : the file is damaged, or not of a recycle space.
+        OSError : there is no such file, or it cannot be read.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                space = cls(arrays["U"], arrays["C"])
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+            raise ValueError(f"{path} is not a recycle space, or damaged: make it anew with RecycleSpace.save ({error})") from error
+        if not (np.isfinite(space.U).all() and np.isfinite(space.C).all()):
+            raise ValueError(f"{path} holds NaN or infinity: make it anew with RecycleSpace.save")
+        return space
+
+    def of(self, n: int, dtype: np.dtype, method: str) -> RecycleSpace:
+        """The same space for a system of n unknowns of type `dtype`; ValueError where it does not fit."""
+        if self.n != n:
+            raise ValueError(f"{method}: space is of a problem with {self.n} unknowns, but the system has {n}: leave space=None")
+        if self.U.dtype == dtype:
+            return self
+        if dtype.kind != "c":
+            raise ValueError(f"{method}: space is complex, but the system is real: leave space=None")
+        return RecycleSpace(self.U.astype(dtype), self.C.astype(dtype))
+
+
+def orthonormalizer(W: Vector) -> Vector:
+    """X, shape (k, k'), with the columns of ``W^T X`` orthonormal: they span what the rows of W span, k' is their numerical rank.
+
+    From the eigenvectors of the Gram matrix, twice: the first pass leaves at most rounding over `_DEPENDENT`, the second
+    none of that (Yamamoto et al. 2015, ETNA 44, on Cholesky QR). The same X is to be applied to U and to W = A U; by linearity their
+    relation keeps whatever digits it has, which is why nearly dependent columns are dropped rather than divided by.
+    """
+    norms = np.linalg.norm(W, axis=1)
+    kept = np.flatnonzero((norms > 0) & np.isfinite(norms))
+    X = np.zeros((len(W), len(kept)), W.dtype)
+    X[kept, np.arange(len(kept))] = 1 / norms[kept]
+    for _ in range(2):
+        if X.shape[1] == 0:
+            break
+        Q = X.T @ W
+        values, vectors = np.linalg.eigh(np.conj(Q) @ Q.T)
+        large = values > _DEPENDENT * values[-1]
+        X = X @ (vectors[:, large] / np.sqrt(values[large]))
+    return X
+
+
+def harmonic_basis(G: Vector, S: Vector, count: int) -> tuple[Vector, Vector] | None:
+    """Coefficients (P, Q) of the harmonic Ritz space of the `count` smallest values: ``U = V P``, ``C = W Q``, ``A U = C``.
+
+    With ``A V = W G`` and orthonormal W the harmonic Ritz pairs solve ``G^H G z = theta G^H S z``, S = W^H V (Parks et al.
+    2006, eq. 2.17). With ``G = Q R`` and ``z = R^-1 y`` that is the ordinary problem ``Q^H S R^-1 y = y / theta``, whose
+    largest eigenvalues are wanted. An orthonormal basis of their invariant space makes ``Q y`` orthonormal without
+    another factorisation.
+
+    Parameters
+    ----------
+    G, S : shape (p + 1, p).
+    count : dimension of the space; one less (but at least 2) in real arithmetic where a conjugate pair would be split.
+
+    Returns
+    -------
+    None where G has no full rank.
+    """
+    Q, R = np.linalg.qr(G)
+    pivots = np.abs(R.diagonal())
+    if not (np.isfinite(G).all() and np.isfinite(S).all() and pivots.min() > _SINGULAR * pivots.max()):
+        return None
+    K = sla.solve_triangular(R, (Q.conj().T @ S).T, trans="T", check_finite=False).T
+    Y = _dominant(K, min(count, len(K)))
+    return sla.solve_triangular(R, Y, check_finite=False), Q @ Y
+
+
+def _dominant(K: Vector, count: int) -> Vector:
+    """Orthonormal basis of the invariant space of the `count` eigenvalues of largest modulus."""
+    if count == len(K):
+        return np.eye(count, dtype=K.dtype)
+    if np.linalg.norm(K - K.conj().T) <= _HERMITIAN * np.linalg.norm(K):  # A is Hermitian
+        values, vectors = np.linalg.eigh(K)
+        return vectors[:, np.argsort(-np.abs(values), kind="stable")[:count]]
+    values, vectors = np.linalg.eig(K)
+    order = np.argsort(-np.abs(values), kind="stable")  # keeps conjugates side by side
+    if K.dtype.kind != "c" and values.dtype.kind == "c":
+        first, second = values[order[count - 1 : count + 1]]
+        if first.imag > 0 and second == np.conj(first):  # LAPACK's order: the positive imaginary part first
+            count += 1 if count == 1 else -1
+        chosen = vectors[:, order[:count]]
+        vectors = np.where(values[order[:count]].imag < 0, chosen.imag, chosen.real)  # a pair spans its real and imaginary part
+    else:
+        vectors = vectors[:, order[:count]]
+    return np.linalg.qr(vectors)[0]
