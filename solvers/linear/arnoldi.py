@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg as sla
 from numba import njit
-from numpy.typing import NDArray
 
 from solvers.linear.system import System, Vector
 
 _TILE = 2048  # entries a row: 30 rows of it stay in the second-level cache between the two products that they take part in
 _ORTHOGONAL = 1e-14  # components along the panel that may remain, relative to the vector
 _EPS = float(np.finfo(float).eps)
+_NOISE = 10 * _EPS  # of a vector in the span of the panel, two passes leave this much
 
 
 class CountedOperator:
@@ -52,7 +53,7 @@ def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]
 
     Classical Gram-Schmidt. What it leaves along the panel is measured tile by tile, while the rows are in the cache, which costs
     little more than the subtraction; a second pass runs only where that is more than rounding. Two passes are enough (Giraud et al.
-    2005, Numer. Math. 101): what they do not make orthogonal is rounding noise, and counts as zero.
+    2005, Numer. Math. 101).
 
     Parameters
     ----------
@@ -62,19 +63,19 @@ def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]
     if len(panel) == 0:
         out[...] = w
         return np.zeros(0, panel.dtype), float(np.linalg.norm(out))
-    h = np.conj(panel @ np.conj(w))
+    h = (panel @ w.conj()).conj()
     left = np.zeros_like(h)
     for start in range(0, len(w), _TILE):
         tile = slice(start, start + _TILE)
         np.subtract(w[tile], h @ panel[:, tile], out=out[tile])
-        left += panel[:, tile] @ np.conj(out[tile])
+        left += panel[:, tile] @ out[tile].conj()
     norm = float(np.linalg.norm(out))
     if not np.linalg.norm(left) > _ORTHOGONAL * norm:
         return h, norm
-    left = np.conj(left)
+    left = left.conj()
     out -= left @ panel
-    again = float(np.linalg.norm(out))
-    return h + left, 0.0 if again < 0.1 * norm and again <= 1e3 * _EPS * float(np.linalg.norm(h)) else again
+    norm, h = float(np.linalg.norm(out)), h + left
+    return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ def arnoldi(
             new *= 1 / norm
         else:
             new[...] = 0.0
-        after_step(estimate, lambda s=j + 1: so_far(s))
+        after_step(estimate, partial(so_far, j + 1))
         if not (estimate > tolerance and norm > 0):
             break
     return so_far(j + 1)
@@ -177,6 +178,3 @@ def _rotate(R, cosines, sines, g, j, below):  # type: ignore[no-untyped-def]
     g[j] = cosines[j] * g[j]
     return abs(g[j + 1])
 
-
-def norms_of_rows(U: Vector) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.norm(U, axis=1), dtype=np.float64)

@@ -1,7 +1,8 @@
 """GCRO with deflated restarting: GMRES that keeps harmonic Ritz vectors from cycle to cycle and from system to system.
 
 Parks, de Sturler, Mackey, Johnson and Maiti (2006), "Recycling Krylov subspaces for sequences of linear systems", SIAM J. Sci.
-Comput. 28, appendix; the flexible form is that of Carvalho, Gratton, Lago and Vasseur (2011), SIAM J. Matrix Anal. Appl. 32.
+Comput. 28, appendix, in the flexible form of Carvalho, Gratton, Lago and Vasseur (2011), SIAM J. Matrix Anal. Appl. 32, so that
+a preconditioner may change from system to system and from step to step.
 """
 
 from __future__ import annotations
@@ -13,33 +14,32 @@ import numpy as np
 
 from solvers.linear.arnoldi import Cycle
 from solvers.linear.gmres import RestartedGMRES
-from solvers.linear.recycle import RecycleSpace, harmonic_basis, orthonormalizer
+from solvers.linear.recycle import RecycleSpace, harmonic_basis, orthonormalize
 from solvers.linear.system import Attempt, System, Vector
 
 _CHUNK = 4096  # columns of the panels that are renewed at once
-_CHECKED = 10  # cycles between checks that C is A U
-_DRIFT = 1e-10  # relative difference of A u and its c at which C counts as that of another operator
+_CHECKED = 10  # cycles between checks that C is still A U
+_DRIFT = 1e-10  # relative difference of A u and its c from which on C counts as that of another operator
 
 
 @dataclass(frozen=True)
 class GCRODR:
-    """GMRES with a recycled space, for any A; uses the `M` given to `linear_solve`.
+    """GMRES with a recycled space, for any A; uses the `M` given to `linear_solve`, which may differ from step to step.
 
-    The space comes back in ``Solution.info["recycle_space"]``, to be handed in as `space` for the next, similar system.
-    `solve_sequence` does that. For the same matrix it is recognised and reused without work. Each other matrix costs one product with
-    every vector of the space; `info` counts them among its ``matvecs``.
+    The space comes back in ``Solution.info["recycle_space"]``, to be handed in as `space` for the next, similar system;
+    `solve_sequence` does that. Every matrix costs a product with each vector of the space, unless two products show that it is the one
+    that the space comes from. `info` counts them among its ``matvecs``.
 
     Parameters
     ----------
-    restart : dimension of the search space, the recycled one included; memory for ``restart + recycle_dim`` vectors is needed.
-    recycle_dim : vectors kept, below ``restart - 1``.
-    flexible : M may differ from step to step; keeps `restart` vectors more.
-    space : from an earlier solve with a matrix of the same size and, unless flexible, a preconditioner of the same kind; None is none.
+    restart : dimension of the search space, the recycled one included. Memory for ``restart + 2 recycle_dim`` vectors is needed, with
+        a preconditioner for twice as many.
+    recycle_dim : vectors kept, at most ``restart - 2``.
+    space : from an earlier solve with a matrix of the same size; None is none.
     """
 
     restart: int = 40
     recycle_dim: int = 20
-    flexible: bool = False
     space: RecycleSpace | None = None
 
     def __post_init__(self) -> None:
@@ -55,77 +55,95 @@ class GCRODR:
         return "gcrodr"
 
     def attempt(self, system: System) -> Attempt:
-        return _Recycled(system, self).run()
+        return RecycledGMRES(system, self).run()
 
 
-class _Recycled(RestartedGMRES):
-    """Adds to the cycles of GMRES the deflation space and its renewal.
+class RecycledGMRES(RestartedGMRES):
+    """Adds to the cycles of GMRES a deflation space and its renewal.
 
-    With a fixed M the method is the unpreconditioned one for ``A M``, so that its harmonic Ritz vectors are those of ``A M``.
+    Deflation is meant for the small eigenvalues of A M. The harmonic Ritz vectors are therefore sought in the span of T and V,
+    not of U and Z: U and T are the same combinations of the columns of Z = M V and of V, so that U = M T as long as M stays the
+    same. Across a change of M U is kept, for the small eigenvalues of A hardly depend on M, and T is the old one.
+
+    Attributes
+    ----------
+    T : shape (k, n); U itself without a preconditioner.
+    CT : ``C^H T``, shape (k, k).
     """
 
     def __init__(self, system: System, settings: GCRODR) -> None:
-        super().__init__(system, settings.restart, flexible=settings.flexible)
+        super().__init__(system, settings.restart, flexible=True)
         self.dim = min(settings.recycle_dim, self.restart - 1)
-        self.given = None if settings.space is None else settings.space.of(system.n, system.b.dtype, settings.name)
+        self.given = None if settings.space is None else settings.space.cast(system.n, system.b.dtype, settings.name)
+        self.T = self.U
+        self.CT = np.empty((0, 0), system.b.dtype)
 
     def begin(self) -> None:
         if self.given is None or self.given.dim == 0:
             return
-        U, C = self.given.U[: self.dim], self.given.C[: self.dim]
-        images = [self._image(U[0])]
-        if _same(images[0], C[0]):
-            g = np.random.default_rng(0).standard_normal(len(U))  # a change of A that this combination does not show has measure zero
-            if _same(self._image(g @ U), g @ C):
-                self.U = U
-                self.panel[: len(U)] = C
+        U, C, T = (rows[: self.dim] for rows in (self.given.U, self.given.C, self.given.T))
+        images = [self.operator.A(U[0])]
+        if _same(images[0], C[0]) and _same(C.conj() @ C.T, np.eye(len(C))):
+            g = np.random.default_rng(0).standard_normal(len(U))  # a change of A that this combination hides has measure zero
+            if _same(self.operator.A(g @ U), g @ C):
+                self.deflate(U, C, T)
                 return
-        images += [self._image(u) for u in U[1:]]
-        self._establish(U, np.array(images))
+        self._establish(U, T, images)
+
+    def deflate(self, U: Vector, C: Vector, T: Vector | None = None) -> None:
+        super().deflate(U, C)
+        self.T = U if T is None or self.Z is None else T
+        self.CT = (self.panel[: len(U)] @ self.T.T.conj()).conj()
 
     def renew(self, cycle: Cycle) -> None:
-        self._harmonic(cycle)
-        if self.cycles % _CHECKED == 0 and len(self.U):
-            self.confirm()
-            self._establish(self.U, np.array([self._image(u) for u in self.U]))
-
-    def info(self) -> dict[str, Any]:
-        space = RecycleSpace(self.U, self.panel[: len(self.U)].copy())
-        return {**super().info(), "recycle_dim": space.dim, "recycle_space": space}
-
-    def _image(self, u: Vector) -> Vector:
-        return self.operator.A(u if self.flexible else self.operator.M(u))
-
-    def _establish(self, U: Vector, images: Vector) -> None:
-        """Make C orthonormal from the images of U, and U its preimage."""
-        X = orthonormalizer(images).T
-        self.U = X @ U
-        self.panel[: len(X)] = X @ images
-
-    def _harmonic(self, cycle: Cycle) -> None:
-        k, s, U = len(self.U), cycle.steps, self.U
-        W, basis = self.panel[: k + s + 1], self.panel[k : k + s] if self.Z is None else self.Z[:s]
-        scale = 1 / np.linalg.norm(U, axis=1)
+        k, s = len(self.U), cycle.steps
+        W = self.panel[: k + s + 1]
+        scale = 1 / np.linalg.norm(self.T, axis=1)
         G = np.zeros((k + s + 1, k + s), W.dtype)
         G[np.arange(k), np.arange(k)] = scale
         G[:k, k:], G[k:, k:] = cycle.B, cycle.H
         S = np.zeros_like(G)
-        S[:, :k] = np.conj(W @ np.conj(U).T) * scale
-        if self.Z is None:
-            S[k : k + s, k:] = np.eye(s)
-        else:
-            S[:, k:] = np.conj(W @ np.conj(basis).T)
+        S[:k, :k] = self.CT * scale
+        S[k:, :k] = (W[k:] @ self.T.T.conj()).conj() * scale
+        S[k : k + s, k:] = np.eye(s)
         found = harmonic_basis(G, S, min(self.dim, k + s))
         if found is None:
             return
         P, Q = found
+        self.CT = Q.conj().T @ (S @ P)
         P[:k] *= scale[:, None]
-        renewed = np.empty((P.shape[1], W.shape[1]), W.dtype)
+        T = _combined(P, self.T, W[k : k + s])
+        self.U = T if self.Z is None else _combined(P, self.U, self.Z[:s])
+        self.T = T
         for start in range(0, W.shape[1], _CHUNK):
             columns = slice(start, start + _CHUNK)
-            renewed[:, columns] = P[:k].T @ U[:, columns] + P[k:].T @ basis[:, columns]
             self.panel[: Q.shape[1], columns] = Q.T @ W[:, columns]
-        self.U = renewed
+        if self.cycles % _CHECKED == 0:
+            self._check()
+
+    def info(self) -> dict[str, Any]:
+        space = RecycleSpace(self.U, self.panel[: len(self.U)].copy(), self.T)
+        return {**super().info(), "recycle_dim": space.dim, "recycle_space": space}
+
+    def _check(self) -> None:
+        """Compare a random combination of C with its definition, and where that has drifted, start from the definition."""
+        g = np.random.default_rng(self.cycles).standard_normal(len(self.U))
+        image = self.operator.A(g @ self.U)
+        if not _same(image, g @ self.panel[: len(self.U)]):
+            self._establish(self.U, self.T, [])
+            self.confirm()
+
+    def _establish(self, U: Vector, T: Vector, images: list[Vector]) -> None:
+        """Make C orthonormal from the images of U, the first of which may be known, and U its preimage."""
+        W = np.array([*images, *(self.operator.A(u) for u in U[len(images) :])])
+        C, U, *rest = orthonormalize(W, U, *([] if T is U else [T]))
+        self.deflate(U, C, *rest)
+
+
+def _combined(P: Vector, first: Vector, second: Vector) -> Vector:
+    """``P^T`` times the rows of both panels."""
+    k = len(first)
+    return P[:k].T @ first + P[k:].T @ second
 
 
 def _same(image: Vector, expected: Vector) -> bool:

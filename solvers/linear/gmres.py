@@ -90,6 +90,11 @@ class RestartedGMRES:
     def begin(self) -> None:
         """Before the first cycle."""
 
+    def deflate(self, U: Vector, C: Vector) -> None:
+        """Take another deflation space, with ``A U = C``."""
+        self.U = U
+        self.panel[: len(U)] = C
+
     def renew(self, cycle: Cycle) -> None:
         """After each cycle: the panel still holds its C and V."""
 
@@ -115,8 +120,9 @@ class RestartedGMRES:
         self.panel[k] *= 1 / beta
         cycle = arnoldi(self.operator, self.panel, k, beta, steps, tolerance, self.Z, self._reporter(along))
         self.cycles += 1
-        if cycle.steps == 0:
-            return Status.BREAKDOWN
+        if cycle.steps == 0:  # A v is in the span of C: A is singular, or v lies in the span of U, which then has to go
+            self.deflate(self.U[:0], self.panel[:0])
+            return Status.BREAKDOWN if k == 0 else None
         self._move(along - cycle.B @ cycle.y, cycle.y)
         self.r = cycle.remainder @ self.panel[k : k + cycle.steps + 1]
         self.norms[-1] = float(np.linalg.norm(self.r))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,21 +23,24 @@ class RecycleSpace:
 
     Attributes
     ----------
-    U : basis of approximate invariant vectors of the smallest eigenvalues, one a row, shape (k, n).
+    U : basis of the space, meant for the smallest eigenvalues, one vector a row, shape (k, n), float64 or complex128.
     C : images of U under the operator of the solve that made it, orthonormal rows, shape (k, n).
+    T : what the preconditioner M of that solve took to U, shape (k, n); U itself where there was none.
     """
 
     U: Vector
     C: Vector
+    T: Vector
 
     def __post_init__(self) -> None:
-        if self.U.ndim != 2 or self.U.shape != self.C.shape or self.U.dtype != self.C.dtype:
-            raise ValueError(
-                f"RecycleSpace: U is {self.U.dtype} of shape {self.U.shape} and C {self.C.dtype} of shape {self.C.shape}; "
-                "both must be (k, n) of the same type"
-            )
         if self.U.dtype not in (np.float64, np.complex128):
             raise ValueError(f"RecycleSpace: U is {self.U.dtype}; it must be float64 or complex128")
+        for name, rows in (("C", self.C), ("T", self.T)):
+            if self.U.ndim != 2 or self.U.shape != rows.shape or self.U.dtype != rows.dtype:
+                raise ValueError(
+                    f"RecycleSpace: U is {self.U.dtype} of shape {self.U.shape} and {name} {rows.dtype} of shape {rows.shape}; "
+                    "all must be (k, n) of the same type"
+                )
 
     @property
     def dim(self) -> int:
@@ -48,8 +52,9 @@ class RecycleSpace:
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file of plain arrays."""
+        preconditioned = {} if self.T is self.U else {"T": self.T}
         with Path(path).open("wb") as file:
-            np.savez(file, U=self.U, C=self.C)
+            np.savez(file, allow_pickle=False, U=self.U, C=self.C, **preconditioned)
 
     @classmethod
     def load(cls, path: str | Path) -> RecycleSpace:
@@ -62,43 +67,42 @@ class RecycleSpace:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                space = cls(arrays["U"], arrays["C"])
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-            raise ValueError(f"{path} is not a recycle space, or damaged: make it anew with RecycleSpace.save ({error})") from error
-        if not (np.isfinite(space.U).all() and np.isfinite(space.C).all()):
+                U = arrays["U"]
+                space = cls(U, arrays["C"], arrays.get("T", U))
+        except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path} is damaged, or not a recycle space ({error}): make it anew with RecycleSpace.save") from error
+        if not all(np.isfinite(rows).all() for rows in (space.U, space.C, space.T)):
             raise ValueError(f"{path} holds NaN or infinity: make it anew with RecycleSpace.save")
         return space
 
-    def of(self, n: int, dtype: np.dtype, method: str) -> RecycleSpace:
-        """The same space for a system of n unknowns of type `dtype`; ValueError where it does not fit."""
+    def cast(self, n: int, dtype: np.dtype, method: str) -> RecycleSpace:
+        """The space for a system of n unknowns of type `dtype`; ValueError in the name of `method` where it does not fit."""
         if self.n != n:
             raise ValueError(f"{method}: space is of a problem with {self.n} unknowns, but the system has {n}: leave space=None")
         if self.U.dtype == dtype:
             return self
         if dtype.kind != "c":
             raise ValueError(f"{method}: space is complex, but the system is real: leave space=None")
-        return RecycleSpace(self.U.astype(dtype), self.C.astype(dtype))
+        U = self.U.astype(dtype)
+        return RecycleSpace(U, self.C.astype(dtype), U if self.T is self.U else self.T.astype(dtype))
 
 
-def orthonormalizer(W: Vector) -> Vector:
-    """X, shape (k, k'), with the columns of ``W^T X`` orthonormal: they span what the rows of W span, k' is their numerical rank.
+def orthonormalize(W: Vector, *others: Vector) -> list[Vector]:
+    """The same combinations of the rows of W and of the others, so that those of W are orthonormal and span what W spans.
 
-    From the eigenvectors of the Gram matrix, twice: the first pass leaves at most rounding over `_DEPENDENT`, the second
-    none of that (Yamamoto et al. 2015, ETNA 44, on Cholesky QR). The same X is to be applied to U and to W = A U; by linearity their
-    relation keeps whatever digits it has, which is why nearly dependent columns are dropped rather than divided by.
+    There are as many as the numerical rank. They come from the eigenvectors of the Gram matrix, twice: the first pass leaves at most
+    rounding over `_DEPENDENT`, the second none of that (Yamamoto et al. 2015, ETNA 44, on Cholesky QR). By linearity ``W = A U``
+    keeps whatever digits it has, which is why nearly dependent vectors are dropped rather than divided by.
     """
     norms = np.linalg.norm(W, axis=1)
-    kept = np.flatnonzero((norms > 0) & np.isfinite(norms))
-    X = np.zeros((len(W), len(kept)), W.dtype)
-    X[kept, np.arange(len(kept))] = 1 / norms[kept]
-    for _ in range(2):
-        if X.shape[1] == 0:
-            break
-        Q = X.T @ W
-        values, vectors = np.linalg.eigh(np.conj(Q) @ Q.T)
+    kept = norms > 0
+    panels = [rows[kept] / norms[kept, None] for rows in (W, *others)]
+    for _ in range(2 if kept.any() else 0):
+        values, vectors = np.linalg.eigh(panels[0].conj() @ panels[0].T)
         large = values > _DEPENDENT * values[-1]
-        X = X @ (vectors[:, large] / np.sqrt(values[large]))
-    return X
+        X = vectors[:, large] / np.sqrt(values[large])
+        panels = [X.T @ rows for rows in panels]
+    return panels
 
 
 def harmonic_basis(G: Vector, S: Vector, count: int) -> tuple[Vector, Vector] | None:

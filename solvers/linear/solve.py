@@ -16,6 +16,8 @@ from solvers.linear.auto import choose
 from solvers.linear.cg import CG, MultigridCG
 from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
+from solvers.linear.gcrodr import GCRODR
+from solvers.linear.gmres import GMRES
 from solvers.linear.judge import judge
 from solvers.linear.minres import MINRES
 from solvers.linear.residual import row_norms
@@ -27,6 +29,8 @@ METHODS: dict[str, type] = {
     "amg": AMG,
     "cg": CG,
     "fast_poisson": FastPoisson,
+    "gcrodr": GCRODR,
+    "gmres": GMRES,
     "lu": LU,
     "minres": MINRES,
     "multigrid_cg": MultigridCG,
