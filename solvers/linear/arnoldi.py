@@ -5,6 +5,7 @@ Vectors are the rows of C-ordered arrays, so that a whole panel meets a vector i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from numba import njit
 from solvers.linear.system import System, Vector
 
 _TILE = 2048  # entries a row: 30 rows of it stay in the second-level cache between the two products that they take part in
+_SMALL = 0.3  # part of a vector along the panel from which on one pass may not be enough
 _ORTHOGONAL = 1e-14  # components along the panel that may remain, relative to the vector
 _EPS = float(np.finfo(float).eps)
 _NOISE = 10 * _EPS  # of a vector in the span of the panel, two passes leave this much
@@ -51,9 +53,10 @@ class CountedOperator:
 def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]:
     """Write ``w - sum_i h_i panel_i`` to `out`; returns h and the norm of the remainder, 0 where w lies in the span of the panel.
 
-    Classical Gram-Schmidt. What it leaves along the panel is measured tile by tile, while the rows are in the cache, which costs
-    little more than the subtraction; a second pass runs only where that is more than rounding. Two passes are enough (Giraud et al.
-    2005, Numer. Math. 101).
+    Classical Gram-Schmidt, after the last two rows, which hold most of w where A is nearly symmetric. A pass leaves along the panel
+    what rounding and the panel's own defect leave of h, so that one pass is enough where h is small (the criterion of Kahan and
+    Parlett, known here before anything is subtracted). Elsewhere what is left is measured tile by tile, while the rows are in
+    the cache, and a second pass runs where that is more than rounding; two are enough (Giraud et al. 2005, Numer. Math. 101).
 
     Parameters
     ----------
@@ -62,20 +65,32 @@ def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]
     """
     if len(panel) == 0:
         out[...] = w
-        return np.zeros(0, panel.dtype), float(np.linalg.norm(out))
-    h = (panel @ w.conj()).conj()
+        return np.zeros(0, panel.dtype), _norm(out)
+    recent = panel[-2:]
+    first = (recent @ w.conj()).conj()
+    np.subtract(w, first @ recent, out=out)
+    h = (panel @ out.conj()).conj()
+    if np.linalg.norm(h) <= _SMALL * _norm(out):
+        out -= h @ panel
+        h[-2:] += first
+        return h, _norm(out)
     left = np.zeros_like(h)
     for start in range(0, len(w), _TILE):
         tile = slice(start, start + _TILE)
-        np.subtract(w[tile], h @ panel[:, tile], out=out[tile])
+        out[tile] -= h @ panel[:, tile]
         left += panel[:, tile] @ out[tile].conj()
-    norm = float(np.linalg.norm(out))
+    h[-2:] += first
+    norm = _norm(out)
     if not np.linalg.norm(left) > _ORTHOGONAL * norm:
         return h, norm
     left = left.conj()
     out -= left @ panel
-    norm, h = float(np.linalg.norm(out)), h + left
+    norm, h = _norm(out), h + left
     return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
+
+
+def _norm(w: Vector) -> float:
+    return math.sqrt(np.vdot(w, w).real)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from solvers.linear.gmres import RestartedGMRES
 from solvers.linear.recycle import RecycleSpace, harmonic_basis, orthonormalize
 from solvers.linear.system import Attempt, System, Vector
 
-_CHUNK = 4096  # columns of the panels that are renewed at once
+_CHUNK = 2048  # columns of the panels that are renewed at once
 _CHECKED = 10  # cycles between checks that C is still A U
 _DRIFT = 1e-10  # relative difference of A u and its c from which on C counts as that of another operator
 
@@ -38,7 +38,7 @@ class GCRODR:
     space : from an earlier solve with a matrix of the same size; None is none.
     """
 
-    restart: int = 40
+    restart: int = 50
     recycle_dim: int = 20
     space: RecycleSpace | None = None
 
@@ -68,6 +68,7 @@ class RecycledGMRES(RestartedGMRES):
     Attributes
     ----------
     T : shape (k, n); U itself without a preconditioner.
+    U_rows, T_rows : memory of the renewed U and T.
     CT : ``C^H T``, shape (k, k).
     """
 
@@ -76,6 +77,8 @@ class RecycledGMRES(RestartedGMRES):
         self.dim = min(settings.recycle_dim, self.restart - 1)
         self.given = None if settings.space is None else settings.space.cast(system.n, system.b.dtype, settings.name)
         self.T = self.U
+        self.T_rows = np.empty((self.dim + 1, system.n), system.b.dtype)
+        self.U_rows = self.T_rows if self.Z is None else np.empty_like(self.T_rows)
         self.CT = np.empty((0, 0), system.b.dtype)
 
     def begin(self) -> None:
@@ -98,26 +101,23 @@ class RecycledGMRES(RestartedGMRES):
     def renew(self, cycle: Cycle) -> None:
         k, s = len(self.U), cycle.steps
         W = self.panel[: k + s + 1]
-        scale = 1 / np.linalg.norm(self.T, axis=1)
         G = np.zeros((k + s + 1, k + s), W.dtype)
-        G[np.arange(k), np.arange(k)] = scale
-        G[:k, k:], G[k:, k:] = cycle.B, cycle.H
+        G[:k, :k], G[:k, k:], G[k:, k:] = np.eye(k), cycle.B, cycle.H
         S = np.zeros_like(G)
-        S[:k, :k] = self.CT * scale
-        S[k:, :k] = (W[k:] @ self.T.T.conj()).conj() * scale
+        S[:k, :k], S[k:, :k] = self.CT, (W[k:] @ self.T.T.conj()).conj()
         S[k : k + s, k:] = np.eye(s)
         found = harmonic_basis(G, S, min(self.dim, k + s))
         if found is None:
             return
         P, Q = found
         self.CT = Q.conj().T @ (S @ P)
-        P[:k] *= scale[:, None]
-        T = _combined(P, self.T, W[k : k + s])
-        self.U = T if self.Z is None else _combined(P, self.U, self.Z[:s])
-        self.T = T
-        for start in range(0, W.shape[1], _CHUNK):
-            columns = slice(start, start + _CHUNK)
-            self.panel[: Q.shape[1], columns] = Q.T @ W[:, columns]
+        m = P.shape[1]
+        _combine(self.T_rows, P, self.T, self.panel[k : k + s])
+        if self.Z is not None:
+            _combine(self.U_rows, P, self.U, self.Z[:s])
+        _combine(self.panel, Q, self.panel[:k], self.panel[k : k + s + 1])
+        self.T = self.T_rows[:m]
+        self.U = self.T if self.Z is None else self.U_rows[:m]
         if self.cycles % _CHECKED == 0:
             self._check()
 
@@ -140,10 +140,12 @@ class RecycledGMRES(RestartedGMRES):
         self.deflate(U, C, *rest)
 
 
-def _combined(P: Vector, first: Vector, second: Vector) -> Vector:
-    """``P^T`` times the rows of both panels."""
+def _combine(out: Vector, P: Vector, first: Vector, second: Vector) -> None:
+    """The rows of ``P^T`` times both panels become the first of `out`, which may be where the panels are."""
     k = len(first)
-    return P[:k].T @ first + P[k:].T @ second
+    for start in range(0, out.shape[1], _CHUNK):
+        columns = slice(start, start + _CHUNK)
+        out[: P.shape[1], columns] = P[:k].T @ first[:, columns] + P[k:].T @ second[:, columns]
 
 
 def _same(image: Vector, expected: Vector) -> bool:

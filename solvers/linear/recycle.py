@@ -14,7 +14,7 @@ from solvers.linear.system import Vector
 
 _DEPENDENT = 1e-10  # eigenvalues of a Gram matrix below this part of the largest belong to dependent columns
 _HERMITIAN = 1e-8  # relative difference to the conjugate transpose that rounding leaves
-_SINGULAR = 1e-14  # diagonal entries of a triangular factor, relative to the largest
+_SINGULAR = 1e-14  # what may be left of a column in a triangular factor, relative to the column
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +123,7 @@ def harmonic_basis(G: Vector, S: Vector, count: int) -> tuple[Vector, Vector] | 
     None where G has no full rank.
     """
     Q, R = np.linalg.qr(G)
-    pivots = np.abs(R.diagonal())
-    if not (np.isfinite(G).all() and np.isfinite(S).all() and pivots.min() > _SINGULAR * pivots.max()):
+    if not (np.isfinite(S).all() and (np.abs(R.diagonal()) > _SINGULAR * np.linalg.norm(G, axis=0)).all()):
         return None
     K = sla.solve_triangular(R, (Q.conj().T @ S).T, trans="T", check_finite=False).T
     Y = _dominant(K, min(count, len(K)))
