@@ -7,8 +7,8 @@ a preconditioner may change from system to system and from step to step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -53,6 +53,9 @@ class GCRODR:
     @property
     def name(self) -> str:
         return "gcrodr"
+
+    def with_space(self, space: RecycleSpace) -> Self:
+        return replace(self, space=space)
 
     def attempt(self, system: System) -> Attempt:
         return RecycledGMRES(system, self).run()
