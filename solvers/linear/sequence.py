@@ -64,10 +64,10 @@ def solve_sequence(
     >>> from solvers.linear import diffusion_operator
     >>> sides = (("dirichlet", "dirichlet"),) * 2
     >>> def operator(k):  # Helmholtz's equation, indefinite
-    ...     return diffusion_operator(1.0, shape=(32, 32), spacing=(1 / 32, 1 / 32), sides=sides, reaction=-(k**2))
-    >>> systems = [(operator(k), np.ones((32, 32))) for k in (10.0, 10.1, 10.2)]
+    ...     return diffusion_operator(1.0, shape=(32, 32), spacing=(1 / 32, 1.1 / 32), sides=sides, reaction=-(k**2))
+    >>> systems = [(operator(k), np.random.default_rng(0).random((32, 32))) for k in (10.0, 10.1, 10.2)]
     >>> first, second, third = (solution.raise_for_status().info["matvecs"] for solution in solve_sequence(systems))
-    >>> second < 0.8 * first
+    >>> second < 0.7 * first
     True
     """
     chosen = checked_method(GCRODR() if method is None else method, rtol, atol, maxiter)

@@ -11,7 +11,8 @@ DD = ("dirichlet", "dirichlet")
 
 
 def helmholtz(k, n=24):
-    return diffusion_operator(1.0, shape=(n, n), spacing=(1 / n, 1 / n), sides=(DD, DD), reaction=-(k**2))
+    """On a box of sides 1 and 1.1: in a square eigenvalues are double, and one solve finds one vector of each pair."""
+    return diffusion_operator(1.0, shape=(n, n), spacing=(1 / n, 1.1 / n), sides=(DD, DD), reaction=-(k**2))
 
 
 def family(m=5, n=24):
@@ -49,7 +50,7 @@ def test_each_system_profits_from_those_before_it():
     matvecs = [solution.info["matvecs"] for solution in solve_sequence(systems, settings)]
     alone = [linear_solve(A, b, settings).info["matvecs"] for A, b in systems]
     assert matvecs[0] == alone[0]
-    assert sum(matvecs[1:]) <= 0.7 * sum(alone[1:])
+    assert sum(matvecs[1:]) <= 0.6 * sum(alone[1:])
 
 
 def test_systems_are_made_and_solved_when_they_are_asked_for():
