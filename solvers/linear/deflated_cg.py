@@ -94,7 +94,7 @@ class _Deflation:
         return Attempt(self.x, self.iterations, self.norms, status, self._info())
 
     def _begin(self) -> Status | None:
-        images = np.array([self.operator.A(u) for u in self.U]).reshape(self.U.shape)
+        images = np.array([self.operator.A(u) for u in self.U], self.U.dtype).reshape(self.U.shape)
         self.C, self.U = orthonormalize(images, self.U)
         E = self.U.conj() @ self.C.T
         try:
@@ -103,7 +103,7 @@ class _Deflation:
             return Status.INDEFINITE
         self.basis = [self.U, self.C]
         if self.operator.preconditioned:
-            self.basis.append(np.array([self.operator.M(c) for c in self.C]).reshape(self.C.shape))
+            self.basis.append(np.array([self.operator.M(c) for c in self.C], self.C.dtype).reshape(self.C.shape))
         return None
 
     def _info(self) -> dict[str, Any]:
@@ -177,6 +177,8 @@ class _Deflation:
         panels = [np.concatenate([old, np.array(new)]) for old, new in zip(self.basis, zip(*kept, strict=True), strict=True)]
         Z, AZ, MAZ = panels[0], panels[1], panels[-1]
         F, G = Z.conj() @ AZ.T, AZ.conj() @ MAZ.T
+        if not (np.isfinite(F).all() and np.isfinite(G).all() and (F.diagonal().real > 0).all()):
+            return
         scale = 1 / np.sqrt(F.diagonal().real)
         values, vectors = np.linalg.eigh(F * np.outer(scale, scale))
         sound = values > _DEPENDENT * values[-1]

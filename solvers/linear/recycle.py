@@ -95,7 +95,7 @@ def orthonormalize(W: Vector, *others: Vector) -> list[Vector]:
     keeps whatever digits it has, which is why nearly dependent vectors are dropped rather than divided by.
     """
     norms = np.linalg.norm(W, axis=1)
-    kept = norms > 0
+    kept = (norms > 0) & np.isfinite(norms)
     panels = [rows[kept] / norms[kept, None] for rows in (W, *others)]
     for _ in range(2 if kept.any() else 0):
         values, vectors = np.linalg.eigh(panels[0].conj() @ panels[0].T)
@@ -120,12 +120,14 @@ def harmonic_basis(G: Vector, S: Vector, count: int) -> tuple[Vector, Vector] | 
 
     Returns
     -------
-    None where G has no full rank.
+    None where G has no full rank, or something overflowed.
     """
     Q, R = np.linalg.qr(G)
-    if not (np.isfinite(S).all() and (np.abs(R.diagonal()) > _SINGULAR * np.linalg.norm(G, axis=0)).all()):
+    if not (np.abs(R.diagonal()) > _SINGULAR * np.linalg.norm(G, axis=0)).all():
         return None
     K = sla.solve_triangular(R, (Q.conj().T @ S).T, trans="T", check_finite=False).T
+    if not np.isfinite(K).all():
+        return None
     Y = _dominant(K, min(count, len(K)))
     return sla.solve_triangular(R, Y, check_finite=False), Q @ Y
 
