@@ -13,6 +13,7 @@ import scipy.linalg as sla
 from solvers.linear.system import Vector
 
 _DEPENDENT = 1e-10  # eigenvalues of a Gram matrix below this part of the largest belong to dependent columns
+_SOUND = 1e-2  # and above this part one pass is enough
 _HERMITIAN = 1e-8  # relative difference to the conjugate transpose that rounding leaves
 _SINGULAR = 1e-14  # what may be left of a column in a triangular factor, relative to the column
 
@@ -90,9 +91,9 @@ class RecycleSpace:
 def orthonormalize(W: Vector, *others: Vector) -> list[Vector]:
     """The same combinations of the rows of W and of the others, so that those of W are orthonormal and span what W spans.
 
-    There are as many as the numerical rank. They come from the eigenvectors of the Gram matrix, twice: the first pass leaves at most
-    rounding over `_DEPENDENT`, the second none of that (Yamamoto et al. 2015, ETNA 44, on Cholesky QR). By linearity ``W = A U``
-    keeps whatever digits it has, which is why nearly dependent vectors are dropped rather than divided by.
+    There are as many as the numerical rank. They come from the eigenvectors of the Gram matrix. A pass leaves rounding times its
+    condition number, so that a second one is made where that is not small (Yamamoto et al. 2015, ETNA 44, on Cholesky QR). By
+    linearity ``W = A U`` keeps whatever digits it has, which is why nearly dependent vectors are dropped rather than divided by.
     """
     norms = np.linalg.norm(W, axis=1)
     kept = (norms > 0) & np.isfinite(norms)
@@ -102,6 +103,8 @@ def orthonormalize(W: Vector, *others: Vector) -> list[Vector]:
         large = values > _DEPENDENT * values[-1]
         X = vectors[:, large] / np.sqrt(values[large])
         panels = [X.T @ rows for rows in panels]
+        if values[0] > _SOUND * values[-1]:
+            break
     return panels
 
 
