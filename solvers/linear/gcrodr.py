@@ -32,8 +32,8 @@ class GCRODR:
 
     Parameters
     ----------
-    restart : dimension of the search space, the recycled one included. Memory for ``restart + 2 recycle_dim`` vectors is needed, with
-        a preconditioner for twice as many.
+    restart : dimension of the search space, the recycled one included. Memory for ``restart + 3 recycle_dim`` vectors is needed, with
+        a preconditioner for ``2 restart + 5 recycle_dim``.
     recycle_dim : vectors kept, at most ``restart - 2``.
     space : from an earlier solve with a matrix of the same size; None is none.
     """
