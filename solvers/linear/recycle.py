@@ -12,6 +12,7 @@ import scipy.linalg as sla
 
 from solvers.linear.system import Vector
 
+_CHUNK = 2048  # columns of panels that are combined at once
 _DEPENDENT = 1e-10  # eigenvalues of a Gram matrix below this part of the largest belong to dependent columns
 _SOUND = 1e-2  # and above this part one pass is enough
 _HERMITIAN = 1e-8  # relative difference to the conjugate transpose that rounding leaves
@@ -97,15 +98,28 @@ def orthonormalize(W: Vector, *others: Vector) -> list[Vector]:
     """
     norms = np.linalg.norm(W, axis=1)
     kept = (norms > 0) & np.isfinite(norms)
-    panels = [rows[kept] / norms[kept, None] for rows in (W, *others)]
-    for _ in range(2 if kept.any() else 0):
+    if not kept.all():
+        W, others, norms = W[kept], tuple(rows[kept] for rows in others), norms[kept]
+    panels = [W / norms[:, None], *others]
+    X = np.diag(1 / norms).astype(W.dtype)
+    for _ in range(2 if len(W) else 0):
         values, vectors = np.linalg.eigh(panels[0].conj() @ panels[0].T)
         large = values > _DEPENDENT * values[-1]
-        X = vectors[:, large] / np.sqrt(values[large])
-        panels = [X.T @ rows for rows in panels]
+        Y = vectors[:, large] / np.sqrt(values[large])
+        panels[0] = combined(Y, panels[0])
+        X = X @ Y
         if values[0] > _SOUND * values[-1]:
             break
-    return panels
+    return [panels[0], *(combined(X, rows) for rows in others)]
+
+
+def combined(P: Vector, rows: Vector) -> Vector:
+    """``P^T`` times the rows, a part of the columns at a time, so that what is read and written stays in the cache."""
+    out = np.empty((P.shape[1], rows.shape[1]), rows.dtype)
+    for start in range(0, rows.shape[1], _CHUNK):
+        columns = slice(start, start + _CHUNK)
+        np.matmul(P.T, rows[:, columns], out=out[:, columns])
+    return out
 
 
 def harmonic_basis(G: Vector, S: Vector, count: int) -> tuple[Vector, Vector] | None:

@@ -1,9 +1,9 @@
 """GCRO-DR with recycling on sequences of Helmholtz's equation, beside restarted GMRES, SciPy's gcrotmk and SuperLU.
 
-The operators and sources of the first samples of the dataset `helmholtz3d` with a wavenumber between 8 and 12, ten on average, in a square
-and in a cube. `scipy.sparse.linalg.gcrotmk` has the same dimensions and carries its own space (``CU``, ``discard_C=True``). Products with the
-matrix are counted where they happen; those of GCRO-DR include the images of the recycled space. Times are processor times after the first
-system. GMRES gets the most products that it is worth waiting for; the check counts what it used, converged or not.
+The operators and sources of the first samples of the dataset `helmholtz3d` with a wavenumber between 8 and 12, ten on average, in a
+square and in a cube. `scipy.sparse.linalg.gcrotmk` has the same dimensions and carries its own space (``CU``, ``discard_C=True``).
+Products with the matrix are counted where they happen; those of GCRO-DR include the images of the recycled space. Times are processor
+times of the systems after the first. GMRES gets as many products as are worth waiting for; the check counts what it used, converged or not.
 """
 
 from __future__ import annotations
