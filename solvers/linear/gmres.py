@@ -49,7 +49,7 @@ class RestartedGMRES:
 
     Attributes
     ----------
-    U : deflation space, shape (k, n); ``A U = C`` (``A M U = C`` with a fixed preconditioner), C the first k rows of `panel`.
+    U : deflation space, shape (k, n); ``A U = C``, C the first k rows of `panel`. Empty where Z is None in spite of a preconditioner.
     panel : C, then the Krylov basis V, orthonormal rows.
     Z : ``M V`` where M may change from step to step; None where it is fixed, or absent.
     """
@@ -61,8 +61,7 @@ class RestartedGMRES:
         dtype = system.b.dtype
         self.U = np.empty((0, system.n), dtype)
         self.panel = np.empty((self.restart + 1, system.n), dtype)
-        self.flexible = flexible and self.operator.preconditioned
-        self.Z = np.empty((self.restart, system.n), dtype) if self.flexible else None
+        self.Z = np.empty((self.restart, system.n), dtype) if flexible and self.operator.preconditioned else None
         self.x = system.x0.copy()
         self.r = system.b - self.operator.A(self.x) if self.x.any() else system.b.copy()
         self.norms = [float(np.linalg.norm(self.r))]
@@ -143,7 +142,7 @@ class RestartedGMRES:
         self.x += self._correction(u, y)
 
     def _correction(self, u: Vector, y: Vector) -> Vector:
-        """``U u + M V y``, or ``M (U u + V y)`` where M is fixed."""
+        """``U u + M V y``."""
         k = len(self.U)
         if self.Z is not None:
             return u @ self.U + y @ self.Z[: y.size]
