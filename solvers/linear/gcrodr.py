@@ -72,6 +72,8 @@ class RecycledGMRES(RestartedGMRES):
     ----------
     T : shape (k, n); U itself without a preconditioner.
     U_rows, T_rows : memory of the renewed U and T.
+    r0 : residual of the initial guess.
+    t : the correction of that guess is the combination of U and Z that t is of T and V; unused without a preconditioner.
     CT : ``C^H T``, shape (k, k).
     """
 
@@ -80,6 +82,8 @@ class RecycledGMRES(RestartedGMRES):
         self.dim = min(settings.recycle_dim, self.restart - 1)
         self.given = None if settings.space is None else settings.space.cast(system.n, system.b.dtype, settings.name)
         self.T = self.U
+        self.r0 = self.r.copy()
+        self.t = np.zeros_like(self.r)
         self.T_rows = np.empty((self.dim + 1, system.n), system.b.dtype)
         self.U_rows = self.T_rows if self.Z is None else np.empty_like(self.T_rows)
         self.CT = np.empty((0, 0), system.b.dtype)
@@ -125,8 +129,28 @@ class RecycledGMRES(RestartedGMRES):
             self._check()
 
     def info(self) -> dict[str, Any]:
-        space = RecycleSpace(self.U, self.panel[: len(self.U)].copy(), self.T)
+        space = self._space()
         return {**super().info(), "recycle_dim": space.dim, "recycle_space": space}
+
+    def _move(self, u: Vector, y: Vector) -> None:
+        super()._move(u, y)
+        if self.Z is not None:
+            self.t += u @ self.T + y @ self.panel[len(self.U) : len(self.U) + y.size]
+
+    def _space(self) -> RecycleSpace:
+        """The deflation space, the last of its vectors replaced by the correction of the guess, whose image is known without a product.
+
+        It is worth most where right-hand sides resemble each other; one that comes again is solved by it.
+        """
+        k = min(len(self.U), self.dim - 1)
+        correction = self.x - self.system.x0
+        C = np.concatenate([self.panel[:k], (self.r0 - self.r)[None]])
+        U = np.concatenate([self.U[:k], correction[None]])
+        if self.Z is None:
+            C, U = orthonormalize(C, U)
+            return RecycleSpace(U, C, U)
+        C, U, T = orthonormalize(C, U, np.concatenate([self.T[:k], self.t[None]]))
+        return RecycleSpace(U, C, T)
 
     def _check(self) -> None:
         """Compare a random combination of C with its definition, and where that has drifted, start from the definition."""

@@ -266,6 +266,21 @@ def test_small_and_full_spaces(k):
     np.testing.assert_allclose(solutions[2].x, np.linalg.solve(A, b) / 2, rtol=1e-8)
 
 
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_a_system_that_comes_again_needs_no_inner_step(dtype, preconditioned):
+    A, b = random_matrix(200, dtype), vector(200, dtype)
+    M = (lambda A: np.diag(1 / np.diag(A))) if preconditioned else None
+    first, second, third = recycled([(A, b), (A, b), (A, -2 * b)], GCRODR(16, 6), M=M, rtol=1e-8)
+    assert [first.status, second.status, third.status] == [Status.SUCCESS] * 3
+    assert first.info["cycles"] > 3
+    assert (second.iterations, second.info["matvecs"]) == (0, 3)  # two probes, one residual
+    assert (third.iterations, third.info["matvecs"]) == (0, 3)
+    space = second.info["recycle_space"]
+    assert space.dim >= 5
+    np.testing.assert_allclose(space.U @ A.T, space.C, atol=1e-10)
+
+
 def test_a_space_that_holds_the_solution_needs_no_inner_step():
     A, b = np.diag(np.repeat([1.0, -2.0, 5.0], 20)), vector(60)
     first, second = recycled([(A, b), (A, b)], GCRODR(restart=40, recycle_dim=30), rtol=1e-10)
