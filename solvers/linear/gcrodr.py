@@ -89,7 +89,7 @@ class RecycledGMRES(RestartedGMRES):
         self.CT = np.empty((0, 0), system.b.dtype)
 
     def begin(self) -> None:
-        if self.given is None or self.given.dim == 0:
+        if self.given is None or min(self.given.dim, self.dim) == 0:
             return
         U, C, T = (rows[: self.dim] for rows in (self.given.U, self.given.C, self.given.T))
         images = [self.operator.A(U[0])]
@@ -142,7 +142,7 @@ class RecycledGMRES(RestartedGMRES):
 
         It is worth most where right-hand sides resemble each other; one that comes again is solved by it.
         """
-        k = min(len(self.U), self.dim - 1)
+        k = max(min(len(self.U), self.dim - 1), 0)
         correction = self.x - self.system.x0
         C = np.concatenate([self.panel[:k], (self.r0 - self.r)[None]])
         U = np.concatenate([self.U[:k], correction[None]])

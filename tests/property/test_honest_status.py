@@ -23,7 +23,7 @@ from solvers.linear import diffusion_operator
 from solvers.linear.stencil import StencilOperator
 
 PAIRS = [("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann"), ("neumann", "dirichlet")]
-KRYLOV = {"gmres": 0.04, "gcrodr": 0.06, "deflated_cg": 0.04}
+KRYLOV = {"gmres": 0.02, "gcrodr": 0.03, "deflated_cg": 0.02}
 UNIT = np.finfo(np.float64).eps / 2
 
 

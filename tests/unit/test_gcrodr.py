@@ -279,6 +279,17 @@ def test_a_system_that_comes_again_needs_no_inner_step(dtype, preconditioned):
     space = second.info["recycle_space"]
     assert space.dim >= 5
     np.testing.assert_allclose(space.U @ A.T, space.C, atol=1e-10)
+    if preconditioned:
+        np.testing.assert_allclose(space.T @ M(A).T, space.U, atol=1e-10)
+
+
+def test_the_correction_of_a_guess_is_recycled_with_its_own_image():
+    A, x0 = random_matrix(100), 10 * vector(100, seed=3)
+    space = linear_solve(A, vector(100), GCRODR(16, 6), x0=x0, rtol=1e-8).info["recycle_space"]
+    np.testing.assert_allclose(space.U @ A.T, space.C, atol=1e-8)
+    one = linear_solve(np.array([[2.0]]), np.ones(1), GCRODR())
+    again = linear_solve(np.array([[2.0]]), np.ones(1), GCRODR(space=one.info["recycle_space"]))
+    assert (one.status, again.status) == (Status.SUCCESS, Status.SUCCESS)
 
 
 def test_a_space_that_holds_the_solution_needs_no_inner_step():
