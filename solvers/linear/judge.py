@@ -55,7 +55,7 @@ def _attempts(batch: Batch, method: Method) -> list[Attempt]:
     attempts = dict(_incompatible(batch))
     rows = [row for row in range(len(batch)) if row not in attempts]
     rest = batch.take(rows)
-    if isinstance(method, BatchMethod) and rows:
+    if rows and isinstance(method, BatchMethod):
         tried = method.attempt_many(rest)
     else:
         tried = [method.attempt(rest.system(row)) for row in range(len(rows))]

@@ -8,6 +8,7 @@ runs in float32 on an operator scaled to unit diagonal: half the bytes, and the 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Memory:
 
     def take(self, name: str, shape: tuple[int, ...], dtype: type) -> Array:
         """An array with undefined values, which the next call with this name may hand out again."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         block = self._blocks.get(name)
         if block is None or block.size < size:
             block = self._blocks[name] = np.empty(size, np.uint8)
@@ -98,7 +99,7 @@ class MultigridHierarchy:
 
     def level_operator(self, work: Array, depth: int) -> Array:
         """Diagonal and couplings of a level, flat, in the work array of the set-up."""
-        return work[self.plan.operator_slice(depth)].reshape(-1, self.plan.layouts[depth].size)
+        return work[self.plan.operators[depth]].reshape(-1, self.plan.layouts[depth].size)
 
     @property
     def compiled(self) -> tuple[Any, ...]:
@@ -144,7 +145,7 @@ def _no_islands(levels: int) -> tuple[tuple[Array, ...], NDArray[np.int64]]:
 def _coarsest_inverse(A: Array, made: Plan, singular: bool) -> Array:
     """Dense inverse of the coarsest matrix, scaled like the levels (of its non-singular part where constants are in the null space)."""
     layout = made.layouts[-1]
-    matrix = setup.dense(A, layout.ends(made.stored(len(made.steps))), layout.real, layout.numbers)
+    matrix = setup.dense(A, made.last_ends, layout.real, layout.numbers)
     root = np.sqrt(layout.inside(A[0]).ravel())
     if singular:
         matrix += np.trace(matrix) / layout.cells**2  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
@@ -153,5 +154,5 @@ def _coarsest_inverse(A: Array, made: Plan, singular: bool) -> Array:
     if failed or not np.isfinite(lower).all():
         raise np.linalg.LinAlgError("the coarsest matrix is not positive definite")
     inverse = lower + lower.T
-    inverse[np.diag_indices_from(inverse)] = lower.diagonal()
+    np.fill_diagonal(inverse, lower.diagonal())
     return np.asarray(root[:, None] * inverse * root, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +44,17 @@ class Plan:
         """Neighbours that a level has coupling arrays for."""
         return _stored(self.layouts[0].dimension, depth)
 
-    def operator_slice(self, depth: int) -> slice:
-        """Where the operator of a level lies in the work array: rows of the diagonal and the couplings."""
-        first = int(self.index[depth, setup.OPERATOR])
-        return slice(first, first + (1 + len(self.stored(depth))) * self.layouts[depth].size)
+    @cached_property
+    def operators(self) -> tuple[slice, ...]:
+        """Where the operators of the levels lie in the work array: rows of the diagonal and the couplings."""
+        firsts = [int(first) for first in self.index[:, setup.OPERATOR]]
+        sizes = [(1 + len(self.stored(depth))) * layout.size for depth, layout in enumerate(self.layouts)]
+        return tuple(slice(first, first + size) for first, size in zip(firsts, sizes, strict=True))
+
+    @cached_property
+    def last_ends(self) -> Table:
+        """`Layout.ends` of the coarsest level."""
+        return self.layouts[-1].ends(self.stored(len(self.steps)))
 
 
 @lru_cache(maxsize=32)
