@@ -62,6 +62,8 @@ class Solution:
     @property
     def diagnosis(self) -> str:
         """The sentence of the status; of a right-hand side outside the range of a singular matrix, by how much it is."""
+        if self.status is Status.INDEFINITE and self.method == "minres":  # whose advice would be to take MINRES
+            return "the matrix is not symmetric, or the preconditioner not positive definite: take method='lu', or another M"
         if "imbalance" not in self.info:
             return self.status.value
         mean = self.info["imbalance"] / self.x.size**0.5

@@ -196,7 +196,9 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
         content = tomllib.loads(text)
     except RecipeError:
         raise
-    except (OSError, ValueError) as error:  # ValueError also stands for an integer with more digits than Python converts
+    except OSError as error:
+        raise RecipeError(f"recipe {path} cannot be read ({error.strerror}): check its permissions") from None
+    except ValueError as error:  # which also stands for an integer with more digits than Python converts
         raise RecipeError(f"recipe {path} cannot be read as TOML: {error}; correct the file") from None
     except RecursionError:
         raise RecipeError(f"recipe {path} is nested too deeply to be a recipe; flatten it") from None

@@ -258,6 +258,9 @@ def test_truncated_shard_is_refused(tmp_path: Path) -> None:
     assert sciml("generate", "darcy", *SMALL, "--samples", 6, "--out", out, "-q").exit_code == 0
     shard = next(out.glob("data/train/*.hdf5"))
     shard.write_bytes(shard.read_bytes()[:2000])
+    told = sciml("info", out)
+    assert (told.exit_code, "seed: 3" in told.stdout.splitlines()) == (1, True)
+    assert "run the same `sciml generate` command" in told.stderr
     assert shard.name in refused("train", out, "--modes", 4, "--out", tmp_path / "r", "-q")
 
 
