@@ -79,6 +79,10 @@ def generate(
         chosen = load_recipe(recipe, overrides or ())
         result = generate_dataset(chosen, out, samples=samples, seed=seed, workers=workers, cluster=cluster, progress=progress)
     print_figures(asdict(result), as_json)
+    shares = {"valid": chosen.data.valid, "test": chosen.data.test}
+    empty = [split for split, share in shares.items() if share and not result.samples[split]]
+    if empty and not quiet:
+        say(f"note: too few samples for a share in {' and '.join(empty)}; training needs both, so run it again with more --samples")
 
 
 @app.command()
@@ -167,7 +171,7 @@ def import_(
 @verb
 def export(
     data: Dataset,
-    out: Annotated[Path, typer.Option(help="The file to write: .vtkhdf for a grid, .vtu for a mesh.")],
+    out: Annotated[Path, typer.Option(help="The file to write, replaced where it exists: .vtkhdf for a grid, .vtu for a mesh.")],
     sample: Annotated[int, typer.Option(min=0, help="Number of the sample in its split.")] = 0,
     split: Split = "test",
 ) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,14 @@ def generate(
         A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is.
     """
     began = time.perf_counter()
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"recipe = {recipe!r} is a {type(recipe).__name__}: give what sciml.load_recipe returns")
+    numbers: dict[str, Any] = {"samples": samples, "seed": seed, "workers": workers}
+    for name, value in numbers.items():
+        if value is not None and not isinstance(value, Integral):
+            raise RecipeError(f"{name} = {value!r} is not a whole number: give one")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise RecipeError(f"seed = {seed} is out of range: give one from 0 to 2^63 - 1")
     if workers < 1:
         raise RecipeError(f"workers = {workers} leaves nobody to solve: give at least 1")
     if workers > 1 and cluster is not None:
@@ -199,7 +208,8 @@ def _stored_elsewhere(store: Store, pool: Executor, recipe: Recipe) -> Iterator[
 def _with_seed(recipe: Recipe, seed: int | None) -> Recipe:
     if seed is None or seed == recipe.data.seed:
         return recipe
-    return Recipe.model_validate({**dict(recipe), "data": {**recipe.data.model_dump(), "seed": seed}})
+    parts = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    return Recipe.model_validate({**parts, "data": {**recipe.data.model_dump(), "seed": seed}})
 
 
 def describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:

@@ -193,7 +193,9 @@ def test_scalars_and_sides_and_three_dimensions(tmp_path: Path) -> None:
 
 
 def test_seed_of_the_call_wins_and_is_recorded(whole: Path, tmp_path: Path) -> None:
-    generate(small(), tmp_path / "other", samples=4, seed=4)
+    recipe = small()
+    generate(recipe, tmp_path / "own", samples=4)
+    generate(recipe, tmp_path / "other", samples=4, seed=4)
     dataset = open_dataset(tmp_path / "other")
     assert (dataset.manifest.seed, dataset.recipe.data.seed) == (4, 4)
     assert dataset.provenance(1)["seed_words"] == seed_words(4, 0, 1)
@@ -241,6 +243,21 @@ def test_settings_that_cannot_work_are_refused_in_words_of_the_recipe(name: str,
     for act in (lambda: generate(recipe, tmp_path / "data", samples=2), lambda: plan_generation(recipe, samples=2)):
         with pytest.raises(RecipeError, match=sentence):
             act()
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"recipe": "darcy"}, "recipe = 'darcy' is a str: give what sciml.load_recipe returns"),
+        ({"samples": 4.5}, "samples = 4.5 is not a whole number"),
+        ({"seed": -1}, "seed = -1 is out of range"),
+        ({"workers": "2"}, "workers = '2' is not a whole number"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        generate(**{"recipe": small(), "out": tmp_path / "data", **arguments})
     assert not (tmp_path / "data").exists()
 
 
