@@ -181,6 +181,8 @@ def test_progress_in_a_log_is_a_line_at_the_ends_and_every_few_seconds(monkeypat
     lines = lines_of(monkeypatch, io.StringIO(), interval=30.0)
     assert [line.split()[1] for line in lines] == ["1/100", "31/100", "61/100", "91/100", "100/100"]
     assert lines[0] == "generate 1/100  residual 3.14e-09  method [lu]"
+    assert lines[1] == "generate 31/100  1 min 09 s left  residual 3.14e-09  method [lu]".replace("1 min 09 s", "1\xa0min\xa009\xa0s")
+    assert lines[-1] == "generate 100/100  residual 3.14e-09  method [lu]"
 
 
 def test_quiet_progress_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
