@@ -30,6 +30,7 @@ class Status(Enum):
         "the matrix, or the preconditioner, is not positive definite or not symmetric, as this method needs: "
         "take method='minres' for a symmetric matrix, method='lu' for any other"
     )
+    INVALID_SYSTEM = "a system of a sequence is not one that can be solved there: info['error'] says why"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,12 @@ class Solution:
 
     @property
     def diagnosis(self) -> str:
-        """The sentence of the status; of a right-hand side outside the range of a singular matrix, by how much it is."""
+        """The sentence of the status, or the error that an invalid system caused.
+
+        Of a right-hand side outside the range of a singular matrix it says by how much that is so.
+        """
+        if "error" in self.info:
+            return str(self.info["error"])
         if self.status is Status.INDEFINITE and self.method == "minres":  # whose advice would be to take MINRES
             return "the matrix is not symmetric, or the preconditioner not positive definite: take method='lu', or another M"
         if "imbalance" not in self.info:

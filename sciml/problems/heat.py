@@ -30,8 +30,7 @@ class Heat(Evolving):
 
     @model_validator(mode="after")
     def _positive_number(self) -> Self:
-        if self.diffusivity.kind not in ("constant", "uniform") or law_range(self.diffusivity)[0] <= 0:
-            raise ValueError("diffusivity must be a positive number: give a constant or a uniform law with a positive lower bound")
+        refuse_diffusivity(self.diffusivity)
         return self
 
     def laws(self) -> dict[str, Any]:
@@ -41,3 +40,9 @@ class Heat(Evolving):
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
         u = jets["temperature"]
         return u.time_derivative - parameters["diffusivity"].value * u.laplacian - parameters["heating"].value
+
+
+def refuse_diffusivity(diffusivity: Law) -> None:
+    """Refuse a law that is not one of positive numbers (`ValueError`)."""
+    if diffusivity.kind not in ("constant", "uniform") or law_range(diffusivity)[0] <= 0:
+        raise ValueError("diffusivity must be a positive number: give a constant or a uniform law with a positive lower bound")

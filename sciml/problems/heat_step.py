@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import model_validator
 
-from sciml.fields import Constant, GaussianRandomField, Law, Positive, law_range
+from sciml.fields import Constant, GaussianRandomField, Law, Positive
 from sciml.problems.elliptic import Elliptic
+from sciml.problems.heat import refuse_diffusivity
 from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
 
@@ -34,8 +35,7 @@ class HeatStep(Elliptic):
 
     @model_validator(mode="after")
     def _positive_number(self) -> HeatStep:
-        if self.diffusivity.kind not in ("constant", "uniform") or law_range(self.diffusivity)[0] <= 0:
-            raise ValueError("diffusivity must be a positive number: give a constant or a uniform law with a positive lower bound")
+        refuse_diffusivity(self.diffusivity)
         return self
 
     def laws(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.cg import flexible_cg
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Attempt, Batch, System, entries, looks_symmetric
+from solvers.linear.system import Attempt, Batch, System, Vector, entries, looks_symmetric
 from solvers.result import Status
 
 
@@ -52,19 +52,11 @@ class AMG:
             raise TypeError("method 'amg' needs a real matrix, but A is complex: take 'lu'")
         if not looks_symmetric(operator) or (isinstance(operator, StencilOperator) and not operator.is_definite):
             return lambda system: Attempt(system.x0, status=Status.INDEFINITE)
-        build = pyamg.ruge_stuben_solver if self.kind == "ruge_stuben" else pyamg.smoothed_aggregation_solver
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")  # sparse-format conversions of its own set-up
-            try:
-                hierarchy = build(A)
-            except (ValueError, np.linalg.LinAlgError):  # overflow on the coarse levels of an extreme matrix
-                return lambda system: Attempt(system.x0, status=Status.BREAKDOWN)
-        cycle = hierarchy.aspreconditioner(cycle="V")
-        singular = isinstance(operator, StencilOperator) and operator.is_singular
-
-        def precondition(r: np.ndarray) -> np.ndarray:
-            z = cycle.matvec(r)
-            return z - z.mean() if singular else z
+        try:
+            hierarchy = set_up(A, self.kind)
+        except (ValueError, np.linalg.LinAlgError):  # overflow on the coarse levels of an extreme matrix
+            return lambda system: Attempt(system.x0, status=Status.BREAKDOWN)
+        precondition = v_cycle(hierarchy, singular=isinstance(operator, StencilOperator) and operator.is_singular)
 
         def solve(system: System) -> Attempt:
             try:
@@ -73,6 +65,25 @@ class AMG:
                 return Attempt(system.x0, status=Status.BREAKDOWN)
 
         return solve
+
+
+def set_up(A: sp.csr_matrix, kind: str) -> pyamg.MultilevelSolver:
+    """PyAMG's levels for a real symmetric positive (semi-)definite matrix; `kind` is that of `AMG`."""
+    build = pyamg.ruge_stuben_solver if kind == "ruge_stuben" else pyamg.smoothed_aggregation_solver
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="pyamg")  # sparse-format conversions of its own set-up
+        return build(A)
+
+
+def v_cycle(hierarchy: pyamg.MultilevelSolver, *, singular: bool) -> Callable[[Vector], Vector]:
+    """One V-cycle from zero; what it does to constants is rounding where they are in the null space, and is removed."""
+    cycle = hierarchy.aspreconditioner(cycle="V")
+
+    def precondition(r: Vector) -> Vector:
+        z: Vector = cycle.matvec(r)
+        return z - z.mean() if singular else z
+
+    return precondition
 
 
 _SMOOTHER = ("gauss_seidel", {"sweep": "symmetric"})

@@ -104,7 +104,7 @@ def multigrid_cg(system: System, hierarchy: MultigridHierarchy) -> Attempt:
                 break
         return None
 
-    attempt = _restarted(system, inner, 200, hierarchy.memory.take("residual", system.b.shape, np.float64))
+    attempt = restarted(system, inner, 200, hierarchy.memory.take("residual", system.b.shape, np.float64))
     return Attempt(attempt.x, attempt.iterations, attempt.residual_norms, attempt.status, {"levels": len(hierarchy.plan.layouts)})
 
 
@@ -144,10 +144,10 @@ def flexible_cg(system: System, precondition: Callable[[Vector], Vector], *, lim
             rz = np.vdot(r, z).real
         return None
 
-    return _restarted(system, inner, limit, np.empty_like(system.b))
+    return restarted(system, inner, limit, np.empty_like(system.b))
 
 
-def _restarted(system: System, inner: Inner, limit: int, r: Vector) -> Attempt:
+def restarted(system: System, inner: Inner, limit: int, r: Vector) -> Attempt:
     """Iterate until the recursive residual meets the tolerance, then compute the true one; r is memory for the former.
 
     Where that does not meet it, the iteration restarts from it, and gives up once a restart no longer halves it.

@@ -164,7 +164,7 @@ class Coarsening:
                     low[axis], high[axis] = (0, 1) if child[axis] < 0 else (shape[axis] - 1, shape[axis])
                     found.append((number, -1, *low, *high))
         for number, child in enumerate(self.masked, start=len(self.children)):
-            own = self.children.index(tuple(0 if c == _SEAM else c for c in child))  # type: ignore[arg-type]
+            own = self.children.index(tuple(0 if c == _SEAM else c for c in child))
             low = [n - 1 if c == _SEAM else 0 for c, n in zip(child, shape, strict=True)]
             found.append((number, own, *low, *shape))
         return np.array(found, np.int64).reshape(-1, 8)

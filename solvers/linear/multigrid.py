@@ -2,8 +2,8 @@
 
 Coarse grids, interpolation and coarse operators are those of `solvers.linear.galerkin`, smoothing is Chebyshev-accelerated Jacobi of degree
 two before and after the coarse correction, which is symmetric and does not depend on any order. Only strongly coupled axes are coarsened
-(semicoarsening), which keeps point smoothing effective for anisotropy along the axes. The cycle runs in float32 on an operator scaled to
-unit diagonal: half the bytes, and the conjugate gradients around it, in float64, do not notice.
+(semicoarsening), which keeps point smoothing effective for anisotropy along the axes. The cycle, V or in space for jumping coefficients W,
+runs in float32 on an operator scaled to unit diagonal: half the bytes, and the conjugate gradients around it, in float64, do not notice.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ class MultigridHierarchy:
         self.plan, work = self._set_up(dtype)
         A = self.level_operator(work, len(self.plan.steps))
         self.inverse = _coarsest_inverse(A, self.plan, self.singular)
+        self.visits = np.ones((2, len(self.plan.layouts)), np.int64)
+        if dtype == np.float64 and dimension == 3:  # jumps on coarse grids are harder than on the finest, and cheap in space
+            self.visits[0, 1:] = 2
         self.scale = self.memory.take("scale", self.grid.shape, np.float32)
         self.scale[...] = self.grid.inside(work[self.plan.index[0, setup.ROOT] :][: self.grid.size])
         self.islands, self.first_islands = self._find_islands(work) if dtype == np.float64 else _no_islands(len(self.plan.layouts))
@@ -100,7 +103,7 @@ class MultigridHierarchy:
     @property
     def compiled(self) -> tuple[Any, ...]:
         """The hierarchy as `cycle` takes it."""
-        return self.buffer, self.plan.levels, self.plan.transfers, self.roots, self.inverse, self.islands, self.first_islands
+        return self.buffer, self.plan.levels, self.plan.transfers, self.roots, self.inverse, self.islands, self.first_islands, self.visits
 
     def precondition(self, residual: Array) -> Array:
         """One V-cycle from zero: an approximation of ``A^-1 residual`` of the residual's shape, with mean zero where A is singular."""

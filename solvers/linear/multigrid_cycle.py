@@ -22,61 +22,57 @@ _BLOCK = 2048  # cells of a block: a few such vectors fit into the first-level c
 def _combine(out, f, u, S, level, begin, end, a, b, c):  # type: ignore[no-untyped-def]
     """``out = a f + b u + c S u`` between `begin` and `end`, S the couplings: the one formula behind smoothing and residuals."""
     row, plane = level[2] + 2, level[5] * (level[2] + 2)
-    o, g, v = out[begin:end], f[begin:end], u[begin:end]
-    west, east, sw, se = shifted(u, begin, end, -1), shifted(u, begin, end, 1), shifted(S[0], begin, end, -1), shifted(S[0], begin, end, 0)
+    o, g, v, factors = out[begin:end], f[begin:end], u[begin:end], (a, b, c)
+    along = _neighbours(u, S[0], begin, end, 1)
     if not level[4]:
-        _row_star(o, g, v, a, b, c, west, east, sw, se)
-        return
-    low, high = shifted(u, begin, end, -row), shifted(u, begin, end, row)
-    if level[STAR]:
-        sl, sh = shifted(S[1], begin, end, -row), shifted(S[1], begin, end, 0)
-        if level[3]:
-            down, up = shifted(u, begin, end, -plane), shifted(u, begin, end, plane)
-            _space_star(
-                o,
-                g,
-                v,
-                a,
-                b,
-                c,
-                west,
-                east,
-                sw,
-                se,
-                low,
-                high,
-                sl,
-                sh,
-                down,
-                up,
-                shifted(S[2], begin, end, -plane),
-                shifted(S[2], begin, end, 0),
-            )
-        else:
-            _plane_star(o, g, v, a, b, c, west, east, sw, se, low, high, sl, sh)
-        return
-    _row_star(o, g, v, a, b, c, west, east, sw, se)
-    _add_pair(o, u, S, 1, begin, end, row, 0, -row, c)
-    if level[3]:  # the neighbouring planes: rows at one less than a plane, at a plane, and at one more
-        _add_pair(o, u, S, 4, begin, end, plane - row, -row, -plane, c)
-        _add_pair(o, u, S, 7, begin, end, plane, 0, -plane, c)
-        _add_pair(o, u, S, 10, begin, end, plane + row, 0, -plane - row, c)
+        _row_star(o, g, v, factors, along)
+    elif not level[STAR]:
+        _row_star(o, g, v, factors, along)
+        _add_pair(o, u, S, 1, begin, end, row, 0, -row, c)
+        if level[3]:  # the neighbouring planes: rows at one less than a plane, at a plane, and at one more
+            _add_pair(o, u, S, 4, begin, end, plane - row, -row, -plane, c)
+            _add_pair(o, u, S, 7, begin, end, plane, 0, -plane, c)
+            _add_pair(o, u, S, 10, begin, end, plane + row, 0, -plane - row, c)
+    elif level[3]:
+        _space_star(o, g, v, factors, along, _neighbours(u, S[1], begin, end, row), _neighbours(u, S[2], begin, end, plane))
+    else:
+        _plane_star(o, g, v, factors, along, _neighbours(u, S[1], begin, end, row))
+
+
+@kernel(inline="always")
+def _neighbours(u, couplings, begin, end, distance):  # type: ignore[no-untyped-def]
+    """Both neighbours along an axis, and the couplings with them."""
+    return (
+        shifted(u, begin, end, -distance),
+        shifted(u, begin, end, distance),
+        shifted(couplings, begin, end, -distance),
+        shifted(couplings, begin, end, 0),
+    )
 
 
 @fast_kernel()
-def _row_star(out, f, u, a, b, c, west, east, sw, se):  # type: ignore[no-untyped-def]
+def _row_star(out, f, u, factors, along):  # type: ignore[no-untyped-def]
+    a, b, c = factors
+    west, east, sw, se = along
     for k in range(out.size):
         out[k] = a * f[k] + b * u[k] + c * (sw[k] * west[k] + se[k] * east[k])
 
 
 @fast_kernel()
-def _plane_star(out, f, u, a, b, c, west, east, sw, se, low, high, sl, sh):  # type: ignore[no-untyped-def]
+def _plane_star(out, f, u, factors, along, across):  # type: ignore[no-untyped-def]
+    a, b, c = factors
+    west, east, sw, se = along
+    low, high, sl, sh = across
     for k in range(out.size):
         out[k] = a * f[k] + b * u[k] + c * (sw[k] * west[k] + se[k] * east[k] + sl[k] * low[k] + sh[k] * high[k])
 
 
 @fast_kernel()
-def _space_star(out, f, u, a, b, c, west, east, sw, se, low, high, sl, sh, down, up, sd, su):  # type: ignore[no-untyped-def]
+def _space_star(out, f, u, factors, along, across, beyond):  # type: ignore[no-untyped-def]
+    a, b, c = factors
+    west, east, sw, se = along
+    low, high, sl, sh = across
+    down, up, sd, su = beyond
     for k in range(out.size):
         s = sw[k] * west[k] + se[k] * east[k] + sl[k] * low[k] + sh[k] * high[k] + sd[k] * down[k] + su[k] * up[k]
         out[k] = a * f[k] + b * u[k] + c * s
@@ -99,7 +95,7 @@ def _add_three(out, c, s0, u0, s1, u1, s2, u2):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def vector(buffer, level, number):  # type: ignore[no-untyped-def]
-    """Vector f, u or v of a level."""
+    """Vector f, u or v of a level, or the solutions of its earlier visits."""
     size = array_size(level)
     return buffer[level[VECTORS] + number * size : level[VECTORS] + (number + 1) * size]
 
@@ -347,16 +343,41 @@ def _coarsest(buffer, level, inverse):  # type: ignore[no-untyped-def]
 
 @kernel()
 def cycle(hierarchy):  # type: ignore[no-untyped-def]
-    """One V-cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
+    """One cycle from zero: vector f of level 0 (ghosts filled) to vector u of level 0, both scaled; returns ``f . u``.
 
-    `hierarchy` is ``(buffer, levels, transfers, roots, inverse, islands, first)``: `islands` are the cells of all islands of all levels,
-    where the cells of each island end, where its inverse starts, and the inverses; ``first[depth]`` is the first island of a level.
+    `hierarchy` is ``(buffer, levels, transfers, roots, inverse, islands, first, visits)``: `islands` are the cells of all islands of all
+    levels, where the cells of each island end, where its inverse starts, and the inverses; ``first[depth]`` is the first island of a
+    level; ``visits[0, depth]`` says how often each visit to the level above visits it, ``visits[1]`` is memory to count in.
     """
-    buffer, levels, transfers, roots, inverse, islands, first = hierarchy
-    last = levels.shape[0] - 1
-    for d in range(last):
-        _down(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
-    product = _coarsest(buffer, levels[last], inverse)
-    for d in range(last - 1, -1, -1):
-        product = _up(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
-    return product
+    buffer, levels, transfers, roots, inverse, islands, first, visits = hierarchy
+    last, product = levels.shape[0] - 1, 0.0
+    d = 0
+    visits[1] = 0
+    while True:
+        while d < last:
+            _down(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
+            d += 1
+        product = _coarsest(buffer, levels[last], inverse)
+        while d > 0:
+            visits[1, d] += 1
+            if visits[1, d] > 1:
+                _add_cells(vector(buffer, levels[d], 1), vector(buffer, levels[d], 3))
+            if visits[1, d] < visits[0, d]:
+                _set_aside(buffer, levels[d])
+                break
+            visits[1, d] = 0
+            d -= 1
+            product = _up(buffer, levels[d], levels[d + 1], transfers[d], roots[d, 0], roots[d, 1], islands, first[d], first[d + 1])
+        if d == 0:
+            return product
+
+
+@kernel()
+def _set_aside(buffer, level):  # type: ignore[no-untyped-def]
+    """Store the solution u of a level, and take its residual for the right-hand side of the next visit."""
+    f, u, v, total = vector(buffer, level, 0), vector(buffer, level, 1), vector(buffer, level, 2), vector(buffer, level, 3)
+    _residual(f, u, v, _couplings(buffer, level), level)
+    fill(v, level)
+    for k in range(u.size):
+        f[k] = v[k]
+        total[k] = u[k]

@@ -9,7 +9,6 @@ from solvers.linear.multigrid_cycle import cycle, fill, vector, wraps
 from solvers.linear.multigrid_setup import shifted
 
 
-
 @fast_kernel()
 def load(buffer, level, scale, r, factor):  # type: ignore[no-untyped-def]
     """``f = factor D^-1/2 r`` on level 0, r in the grid's shape."""

@@ -81,7 +81,7 @@ def plan(layout: Layout, axes: tuple[Axes, ...]) -> Plan:
             names = (setup.BOUNDS, setup.CENTRE, setup.TERMS, setup.PRODUCT_ENDS, setup.PRODUCT_TERMS, setup.BOXES, setup.TRANSFERS)
             for name, table in zip(names, (*how.interpolation_terms, *how.galerkin_terms, how.boxes, how.transfers), strict=True):
                 _enter(row, name, table, tables)
-        level[setup.VECTORS] = buffer.take(3 * lay.size)
+        level[setup.VECTORS] = buffer.take(4 * lay.size)
     return Plan(tuple(layouts), tuple(steps), levels, transfers, index, np.concatenate(tables), work.taken, buffer.taken)
 
 

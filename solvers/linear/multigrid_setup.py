@@ -13,7 +13,7 @@ from solvers.linear.compiled import fast_kernel, kernel
 from solvers.linear.galerkin import fill_ghosts
 
 #: Positions in the numbers of a level, after those of `galerkin.Layout`: 1 for level 0, the steps 1 or 2 to its coarse grid along each
-#: axis, and the offsets of its couplings, weights, vectors f, u, v, and of scratch for split vectors, in the buffer of all levels.
+#: axis, and the offsets of its couplings, weights, four vectors, and of scratch for split vectors, in the buffer of all levels.
 STAR, STEP, COUPLINGS, WEIGHTS, VECTORS, PARTS, LEVEL_NUMBERS = 9, 10, 13, 14, 15, 16, 17
 
 #: Columns of the index of a level: where its operator and the inverse roots of its diagonal lie in the work array, how many rows its
@@ -62,7 +62,7 @@ def build(faces, reaction, factor, levels, index, tables, work, buffer, roots): 
         # two Jacobi steps that damp the eigenvalues of D^-1 A in the upper three quarters of (0, bound] best
         middle, half = 0.625 * bound, 0.375 * bound
         roots[depth, 0], roots[depth, 1] = 1.0 / (middle + half * np.sqrt(0.5)), 1.0 / (middle - half * np.sqrt(0.5))
-        buffer[level[VECTORS] : level[VECTORS] + 3 * size] = 0.0
+        buffer[level[VECTORS] : level[VECTORS] + 4 * size] = 0.0
         if depth < last:
             coarse, row = levels[depth + 1], index[depth]
             n = array_size(coarse)

@@ -93,7 +93,7 @@ def _squared_norms(B, squares):  # type: ignore[no-untyped-def]
 @kernel()
 def _stencil_residuals(X, B, R, faces, reaction, periodic, nothing, squares):  # type: ignore[no-untyped-def]
     """Squared norms of ``B - A X``; the residuals go to R, or one after another to its one row where nobody wants them."""
-    m, nx, ny, nz = X.shape
+    m, nx, ny, _ = X.shape
     for row in range(m):
         total = 0.0
         for i in range(nx):

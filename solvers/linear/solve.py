@@ -14,8 +14,11 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from solvers.linear.amg import AMG
 from solvers.linear.auto import choose
 from solvers.linear.cg import CG, MultigridCG
+from solvers.linear.deflated_cg import DeflatedCG
 from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
+from solvers.linear.gcrodr import GCRODR
+from solvers.linear.gmres import GMRES
 from solvers.linear.judge import judge
 from solvers.linear.minres import MINRES
 from solvers.linear.residual import row_norms
@@ -26,7 +29,10 @@ from solvers.result import Solution, Status
 METHODS: dict[str, type] = {
     "amg": AMG,
     "cg": CG,
+    "deflated_cg": DeflatedCG,
     "fast_poisson": FastPoisson,
+    "gcrodr": GCRODR,
+    "gmres": GMRES,
     "lu": LU,
     "minres": MINRES,
     "multigrid_cg": MultigridCG,
@@ -51,11 +57,11 @@ def linear_solve(
     ----------
     A : `StencilOperator`, SciPy sparse matrix, dense array or nested lists, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
     b : right-hand side with n entries, flat or in the grid's shape; the solution has its shape.
-    method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "minres", "lu", or a settings object such as
-        ``AMG(kind="smoothed_aggregation")``.
+    method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "deflated_cg", "minres", "gmres", "gcrodr", "lu", or a settings object
+        such as ``GCRODR(restart=30, recycle_dim=10)``.
     x0 : initial guess for iterative methods; None is zero.
-    M : preconditioner used by "cg" and "minres", symmetric positive definite, and tried first by "auto" where A is a sparse matrix;
-        None is none for "cg", see `MINRES` for "minres".
+    M : preconditioner, an approximate inverse of A, used by "cg", "deflated_cg" and "minres", symmetric positive definite for
+        these, by "gmres" and "gcrodr", and tried first by "auto" where A is a sparse matrix; None is none, but see `MINRES`.
     rtol, atol : stop at ``||b - A x||_2 <= max(rtol ||b||_2, atol)``.
     maxiter : iteration limit; None is the method's own.
     callback : ``callback(x, residual_norm)`` after each iteration.
@@ -144,7 +150,7 @@ def linear_solve_many(
 
 def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: tuple[int, ...], *, planned: int) -> list[Solution]:
     """Solutions row by row: each row goes down the chain of methods until one of them meets its tolerance."""
-    chosen = _checked(method, rtol, atol, batch.maxiter)
+    chosen = checked_method(method, rtol, atol, batch.maxiter)
     name = "auto" if chosen is None else chosen.name
     norms = row_norms(batch.B)
     guesses_finite = True if batch.X0 is None else np.isfinite(batch.X0).all(axis=1)
@@ -170,7 +176,7 @@ def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: 
     return [_finished(solutions[row], scale, shape) for row, scale in enumerate(scales.tolist())]
 
 
-def _checked(method: str | Method, rtol: float, atol: float, maxiter: int | None) -> Method | None:
+def checked_method(method: str | Method, rtol: float, atol: float, maxiter: int | None) -> Method | None:
     """The method asked for, None for the automatic choice."""
     if not (np.isfinite(rtol) and np.isfinite(atol) and rtol >= 0 and atol >= 0 and rtol + atol > 0):
         raise ValueError(f"rtol={rtol} and atol={atol} must be finite, not negative and not both zero")

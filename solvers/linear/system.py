@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +14,9 @@ from scipy.sparse.linalg import LinearOperator
 from solvers.linear.residual import residual_norms
 from solvers.linear.stencil import StencilOperator
 from solvers.result import Status
+
+if TYPE_CHECKING:
+    from solvers.linear.recycle import RecycleSpace
 
 Vector = NDArray[Any]
 _ASYMMETRY = 1e-8  # over the largest entry: what assembling a symmetric matrix in another order leaves, and no more
@@ -150,3 +153,13 @@ class BatchMethod(Protocol):
     """
 
     def attempt_many(self, batch: Batch) -> Sequence[Attempt]: ...
+
+
+@runtime_checkable
+class RecyclingMethod(Protocol):
+    """A method whose attempts leave a `RecycleSpace` in ``info["recycle_space"]`` that makes similar systems cheaper."""
+
+    @property
+    def space(self) -> RecycleSpace | None: ...
+
+    def with_space(self, space: RecycleSpace) -> Method: ...

@@ -91,7 +91,7 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
     out = tmp_path / "data"
     script = (
         "import sys\nfrom sciml import generate, load_recipe\n"
-        "generate(load_recipe('darcy', sys.argv[2:]), sys.argv[1], samples=400, workers=2,\n"
+        "generate(load_recipe('darcy', sys.argv[2:]), sys.argv[1], samples=3000, workers=2,\n"
         "         progress=lambda stage, done, total, figures: print(done, flush=True))"
     )
     command = [sys.executable, "-c", script, str(out), *SETTINGS]
@@ -115,8 +115,8 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
         assert process.returncode == -signal.SIGINT
         assert complaint.count("Traceback") == 1, "a worker complained about the interruption"
     reported = max(int(line) for line in [line, *rest.split()])
-    result = generate(load_recipe("darcy", SETTINGS), out, samples=400)
-    assert result.already_there + result.generated == 400
+    result = generate(load_recipe("darcy", SETTINGS), out, samples=3000)
+    assert result.already_there + result.generated == 3000
     assert result.already_there >= reported
 
 

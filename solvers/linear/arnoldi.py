@@ -1,0 +1,195 @@
+"""The Arnoldi process against a panel of orthonormal vectors, and the small least-squares problem that grows with it.
+
+Vectors are the rows of C-ordered arrays, so that a whole panel meets a vector in one BLAS call and a slice of rows is contiguous.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import scipy.linalg as sla
+from numba import njit
+
+from solvers.linear.system import System, Vector
+
+_TILE = 2048  # entries a row: 30 rows of it stay in the second-level cache between the two products that they take part in
+_SMALL = 0.3  # part of a vector along the panel from which on one pass may not be enough
+_ORTHOGONAL = 1e-14  # components along the panel that may remain, relative to the vector
+_EPS = float(np.finfo(float).eps)
+_NOISE = 10 * _EPS  # of a vector in the span of the panel, two passes leave this much
+
+
+class CountedOperator:
+    """A and M of a system, and how often each was applied."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.matvecs = 0
+        self.preconditionings = 0
+
+    @property
+    def preconditioned(self) -> bool:
+        return self._system.M is not None
+
+    def A(self, x: Vector) -> Vector:
+        self.matvecs += 1
+        return self._system.matvec(x)
+
+    def M(self, r: Vector) -> Vector:
+        if self._system.M is None:
+            return r
+        self.preconditionings += 1
+        return np.asarray(self._system.M.matvec(r))
+
+    def figures(self) -> dict[str, int]:
+        """For `Solution.info`."""
+        return {"matvecs": self.matvecs, "preconditioner_applications": self.preconditionings}
+
+
+def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]:
+    """Write ``w - sum_i h_i panel_i`` to `out`; returns h and the norm of the remainder, 0 where w lies in the span of the panel.
+
+    Classical Gram-Schmidt, after the last two rows, which hold most of w where A is nearly symmetric. A pass leaves along the panel
+    what rounding and the panel's own defect leave of h, so that one pass is enough where h is small (the criterion of Kahan and
+    Parlett, known here before anything is subtracted). Elsewhere what is left is measured tile by tile, while the rows are in
+    the cache, and a second pass runs where that is more than rounding; two are enough (Giraud et al. 2005, Numer. Math. 101).
+
+    Parameters
+    ----------
+    panel : orthonormal rows, shape (j, n); j may be 0.
+    w, out : shape (n,); `w` is left alone.
+    """
+    if len(panel) == 0:
+        out[...] = w
+        return np.zeros(0, panel.dtype), _norm(out)
+    recent = panel[-2:]
+    first = (recent @ w.conj()).conj()
+    np.subtract(w, first @ recent, out=out)
+    h = (panel @ out.conj()).conj()
+    if np.linalg.norm(h) <= _SMALL * _norm(out):
+        out -= h @ panel
+        h[-2:] += first
+        return h, _norm(out)
+    left = np.zeros_like(h)
+    for start in range(0, len(w), _TILE):
+        tile = slice(start, start + _TILE)
+        out[tile] -= h @ panel[:, tile]
+        left += panel[:, tile] @ out[tile].conj()
+    h[-2:] += first
+    norm = _norm(out)
+    if not np.linalg.norm(left) > _ORTHOGONAL * norm:
+        return h, norm
+    left = left.conj()
+    out -= left @ panel
+    norm, h = _norm(out), h + left
+    return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
+
+
+def _norm(w: Vector) -> float:
+    return math.sqrt(np.vdot(w, w).real)
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """``A Z = C B + V H`` after s steps, and the y that minimises ``||beta e_1 - H y||``.
+
+    Attributes
+    ----------
+    B : shape (k, s).
+    H : upper Hessenberg, shape (s + 1, s).
+    y : shape (s,).
+    remainder : ``beta e_1 - H y``, the residual in the basis V, shape (s + 1,).
+    """
+
+    B: Vector
+    H: Vector
+    y: Vector
+    remainder: Vector
+
+    @property
+    def steps(self) -> int:
+        return int(self.y.size)
+
+
+def arnoldi(
+    operator: CountedOperator,
+    panel: Vector,
+    k: int,
+    beta: float,
+    steps: int,
+    tolerance: float,
+    Z: Vector | None,
+    after_step: Callable[[float, Callable[[], Cycle]], None],
+) -> Cycle:
+    """Arnoldi steps with ``A M`` from the unit vector ``panel[k]``, orthogonal to the k rows before it, which are C.
+
+    Ends after `steps` steps, where the residual in the basis falls to `tolerance`, or where the space is exhausted.
+
+    Parameters
+    ----------
+    panel : rows C, then V; row ``k + j + 1`` is written by step j.
+    beta : norm of the residual.
+    Z : receives ``M v_j`` in row j; None where M is linear and fixed, so that ``M V y`` can be formed at the end.
+    after_step : called with the residual norm and a function that gives the cycle so far.
+    """
+    dtype = panel.dtype
+    B, H = np.zeros((k, steps), dtype), np.zeros((steps + 1, steps), dtype)
+    R, g = np.zeros((steps + 1, steps), dtype), np.zeros(steps + 1, dtype)
+    cosines, sines = np.zeros(steps), np.zeros(steps, dtype)
+    g[0] = beta
+
+    def so_far(s: int) -> Cycle:
+        diagonal = np.abs(R.diagonal()[:s])
+        while s and not diagonal[s - 1] > 4 * _EPS * diagonal.max():  # A is singular on the space: leave the last direction out
+            s -= 1
+        y = sla.solve_triangular(R[:s, :s], g[:s], check_finite=False) if s else np.zeros(0, dtype)
+        remainder = -(H[: s + 1, :s] @ y)
+        remainder[0] += beta
+        return Cycle(B[:, :s], H[: s + 1, :s], y, remainder)
+
+    for j in range(steps):
+        z = operator.M(panel[k + j])
+        if Z is not None:
+            Z[j] = z
+        new = panel[k + j + 1]
+        h, norm = orthogonalize(panel[: k + j + 1], operator.A(z), out=new)
+        B[:, j], H[: j + 1, j], H[j + 1, j] = h[:k], h[k:], norm
+        R[: j + 1, j] = h[k:]
+        estimate = _rotate(R, cosines, sines, g, j, norm)
+        if norm > 0:
+            new *= 1 / norm
+        else:
+            new[...] = 0.0
+        after_step(estimate, partial(so_far, j + 1))
+        if not (estimate > tolerance and norm > 0):
+            break
+    return so_far(j + 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rotate(R, cosines, sines, g, j, below):  # type: ignore[no-untyped-def]
+    """Reduce column j of an upper Hessenberg matrix, `below` under its diagonal, to triangular form; returns ``|g_(j+1)|``.
+
+    Rotations ``[[c, s], [-conj(s), c]]`` with real c, as in Golub and Van Loan (2013), section 5.1.
+    """
+    for i in range(j):
+        upper, lower = R[i, j], R[i + 1, j]
+        R[i, j] = cosines[i] * upper + sines[i] * lower
+        R[i + 1, j] = -np.conj(sines[i]) * upper + cosines[i] * lower
+    pivot = R[j, j]
+    length = np.hypot(abs(pivot), below)
+    if length > 0:
+        phase = pivot / abs(pivot) if abs(pivot) > 0 else pivot + 1.0
+        cosines[j] = abs(pivot) / length
+        sines[j] = phase * below / length
+        R[j, j] = phase * length
+    else:
+        cosines[j] = 1.0
+    g[j + 1] = -np.conj(sines[j]) * g[j]
+    g[j] = cosines[j] * g[j]
+    return abs(g[j + 1])
+

@@ -1,0 +1,141 @@
+"""`solve_sequence`: many systems with different matrices, one after another, each profiting from those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from solvers.linear.gcrodr import GCRODR
+from solvers.linear.recycle import RecycleSpace
+from solvers.linear.solve import checked_method, linear_solve
+from solvers.linear.system import Method, RecyclingMethod
+from solvers.result import Solution, Status
+
+Item = tuple[Any, ...]
+
+
+@runtime_checkable
+class _Listed(Protocol):
+    """What can be solved in any order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Item: ...
+
+
+def solve_sequence(
+    systems: Iterable[Item],
+    method: str | Method | None = None,
+    *,
+    order: str | ArrayLike = "given",
+    rtol: float = 1e-8,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+) -> SolutionSequence:
+    """Solve systems one after another; a recycling method hands its space from each to the next.
+
+    Parameters
+    ----------
+    systems : tuples ``(A, b)`` or ``(A, b, M)`` as for `linear_solve`, all of one size: any iterable, or, to be solved in an order of
+        its own, something with ``len`` and ``[]``, which may make its items when they are asked for.
+    method : settings or a name as for `linear_solve`; None is ``GCRODR()``. ``GCRODR(space=...)`` starts from an earlier space.
+    order : "given", or the numbers 0 ... m - 1 in the order of solving, such that each system resembles the one before it.
+        Solutions that are there before their turn are kept until then.
+    rtol, atol, maxiter : as in `linear_solve`, for each system.
+
+    Returns
+    -------
+    SolutionSequence
+        An iterator that solves as it is asked for solutions, and yields one `Solution` a system in the order of `systems`.
+        ``info["number"]`` is its place there. A system that fails does not end the sequence: its status says how, with
+        INVALID_SYSTEM where the sizes of A, b and the sequence do not fit together or the method does not take A, and the
+        next system goes on from the space before it.
+
+    Raises
+    ------
+    ValueError : an order that is no permutation, an unknown method, tolerances that make no sense.
+
+    Examples
+    --------
+    >>> from solvers.linear import diffusion_operator
+    >>> sides = (("dirichlet", "dirichlet"),) * 2
+    >>> def operator(k):  # Helmholtz's equation, indefinite
+    ...     return diffusion_operator(1.0, shape=(32, 32), spacing=(1 / 32, 1.1 / 32), sides=sides, reaction=-(k**2))
+    >>> systems = [(operator(k), np.random.default_rng(0).random((32, 32))) for k in (10.0, 10.1, 10.2)]
+    >>> first, second, third = (solution.raise_for_status().info["matvecs"] for solution in solve_sequence(systems))
+    >>> second < 0.7 * first
+    True
+    """
+    chosen = checked_method(GCRODR() if method is None else method, rtol, atol, maxiter)
+    if isinstance(order, str):
+        if order != "given":
+            raise ValueError(f"order is {order!r}; it must be 'given' or the numbers of the systems in the order of solving")
+        numbered: Iterable[tuple[int, Item]] = enumerate(systems)
+    else:
+        if not isinstance(systems, _Listed):
+            raise ValueError(f"systems is a {type(systems).__name__}, which can be solved in the given order only: pass a list")
+        numbered = ((number, systems[number]) for number in _permutation(order, len(systems)))
+    return SolutionSequence(numbered, "auto" if chosen is None else chosen, {"rtol": rtol, "atol": atol, "maxiter": maxiter})
+
+
+def _permutation(order: ArrayLike, m: int) -> list[int]:
+    numbers = np.asarray(order)
+    if numbers.shape != (m,) or (m > 0 and numbers.dtype.kind not in "iu") or not np.array_equal(np.sort(numbers), np.arange(m)):
+        raise ValueError(f"order has shape {numbers.shape} and type {numbers.dtype}; it must hold each of the numbers 0 ... {m - 1} once")
+    return [int(number) for number in numbers]
+
+
+class SolutionSequence(Iterator[Solution]):
+    """The solutions of `solve_sequence`, made as they are asked for.
+
+    Attributes
+    ----------
+    space : the space that the next system would start from; None before the first, and for methods that do not recycle.
+        Solutions do not hold theirs, each of which is as large as many solutions.
+    """
+
+    def __init__(self, numbered: Iterable[tuple[int, Item]], method: str | Method, options: dict[str, Any]) -> None:
+        self._numbered = iter(numbered)
+        self._method = method
+        self._options = options
+        self._waiting: dict[int, Solution] = {}
+        self._turn = 0
+        self._size: int | None = None
+
+    @property
+    def space(self) -> RecycleSpace | None:
+        return self._method.space if isinstance(self._method, RecyclingMethod) else None
+
+    def __next__(self) -> Solution:
+        while self._turn not in self._waiting:
+            number, item = next(self._numbered)
+            self._waiting[number] = self._solve(number, item)
+        self._turn += 1
+        return self._waiting.pop(self._turn - 1)
+
+    def _solve(self, number: int, item: Item) -> Solution:
+        A, b, *M = item
+        b = np.asarray(b)
+        try:
+            if self._size is not None and b.size != self._size:
+                raise ValueError(f"b has {b.size} entries, but the systems solved before have {self._size}: they cannot share a space")
+            solution = linear_solve(A, b, self._method, M=M[0] if M else None, **self._options)
+        except (ValueError, TypeError) as error:
+            refusal = {"relative_residual": np.nan, "error": f"system {number}: {error}", "number": number}
+            name = self._method if isinstance(self._method, str) else self._method.name
+            return Solution(np.zeros_like(b), Status.INVALID_SYSTEM, 0, np.array([np.nan]), name, refusal)
+        self._size = b.size
+        info: dict[str, Any] = {**solution.info, "number": number}
+        space = info.pop("recycle_space", None)
+        if space is not None and isinstance(self._method, RecyclingMethod) and _usable(space):
+            self._method = self._method.with_space(space)
+        return replace(solution, info=info)
+
+
+def _usable(space: RecycleSpace) -> bool:
+    """Whether a solve, which may have broken down, left a space worth more than the one before."""
+    return space.dim > 0 and bool(np.isfinite(space.U).all() and np.isfinite(space.C).all())

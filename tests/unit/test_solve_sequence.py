@@ -1,0 +1,174 @@
+"""Sequences: order, recycling, and failures that end nothing but themselves."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from solvers import GCRODR, GMRES, DeflatedCG, RecycleSpace, SolverError, Status, linear_solve, solve_sequence
+from solvers.linear import diffusion_operator
+
+DD = ("dirichlet", "dirichlet")
+
+
+def helmholtz(k, n=24):
+    """On a box of sides 1 and 1.1: in a square eigenvalues are double, and one solve finds one vector of each pair."""
+    return diffusion_operator(1.0, shape=(n, n), spacing=(1 / n, 1.1 / n), sides=(DD, DD), reaction=-(k**2))
+
+
+def family(m=5, n=24):
+    return [(helmholtz(10 + 0.2 * i, n), np.ones((n, n)) + i * np.eye(n)) for i in range(m)]
+
+
+def residual(A, b, x):
+    return np.linalg.norm(b - (A @ x.ravel()).reshape(b.shape)) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("method", [None, "gcrodr", GCRODR(30, 10), "gmres", "lu", "auto", "minres"], ids=str)
+@pytest.mark.parametrize("order", ["given", [3, 0, 4, 1, 2]], ids=str)
+def test_solutions_come_in_the_callers_order(method, order):
+    systems = family()
+    solutions = list(solve_sequence(systems, method, order=order, rtol=1e-9))
+    assert [solution.info["number"] for solution in solutions] == [0, 1, 2, 3, 4]
+    for (A, b), solution in zip(systems, solutions, strict=True):
+        assert solution.status is Status.SUCCESS
+        assert solution.x.shape == b.shape
+        assert residual(A, b, solution.x) <= 1.001e-9
+
+
+def test_the_order_changes_solutions_by_no_more_than_the_tolerance():
+    systems, rtol = family(), 1e-10
+    given = list(solve_sequence(systems, rtol=rtol))
+    for order in ([4, 3, 2, 1, 0], np.random.default_rng(1).permutation(5)):
+        for (A, b), one, two in zip(systems, given, solve_sequence(systems, order=order, rtol=rtol), strict=True):
+            smallest = np.linalg.svd(A.to_csr().toarray(), compute_uv=False)[-1]
+            assert 0 < np.linalg.norm(one.x - two.x) <= 2 * rtol * np.linalg.norm(b) / smallest
+
+
+def test_each_system_profits_from_those_before_it():
+    rng, settings = np.random.default_rng(0), GCRODR(30, 12)
+    systems = [(A, rng.standard_normal(b.shape)) for A, b in family(n=40)]
+    matvecs = [solution.info["matvecs"] for solution in solve_sequence(systems, settings)]
+    alone = [linear_solve(A, b, settings).info["matvecs"] for A, b in systems]
+    assert matvecs[0] == alone[0]
+    assert sum(matvecs[1:]) <= 0.6 * sum(alone[1:])
+
+
+def test_systems_are_made_and_solved_when_they_are_asked_for():
+    made = []
+
+    def systems():
+        for number, system in enumerate(family()):
+            made.append(number)
+            yield system
+
+    solutions = solve_sequence(systems())
+    assert (made, solutions.space) == ([], None)
+    next(solutions)
+    assert made == [0]
+    assert solutions.space.n == 24 * 24
+    with pytest.raises(ValueError, match="systems is a generator"):
+        solve_sequence(systems(), order=[0, 1, 2, 3, 4])
+
+
+def test_the_space_is_handed_on_and_no_solution_holds_it(tmp_path):
+    systems = family()
+    first = solve_sequence(systems[:3])
+    assert all("recycle_space" not in solution.info for solution in first)
+    first.space.save(tmp_path / "space.npz")
+    rest = solve_sequence(systems[3:], GCRODR(space=RecycleSpace.load(tmp_path / "space.npz")))
+    whole = list(solve_sequence(systems))
+    for one, two in zip(rest, whole[3:], strict=True):
+        np.testing.assert_array_equal(one.x, two.x)
+        assert one.info["matvecs"] == two.info["matvecs"]
+
+
+def test_the_tenth_part_of_a_batch_is_what_it_is_alone():
+    """No state outlives a sequence: the same call gives the same bits."""
+    systems = family(3)
+    for one, two in zip(solve_sequence(systems), solve_sequence(systems), strict=True):
+        np.testing.assert_array_equal(one.x, two.x)
+
+
+@pytest.mark.parametrize("method", [GCRODR(30, 10), "lu"], ids=str)
+def test_failures_are_named_and_the_others_solved(method):
+    n = 24
+    poisoned = helmholtz(10.1)
+    poisoned.reaction[3, 4] = np.nan
+    b = np.ones(n * n)
+    bad_b = b.copy()
+    bad_b[7] = np.inf
+    small = helmholtz(10.0, 12)
+    singular = sp.csr_matrix((n * n, n * n))
+    systems = [
+        (helmholtz(10.0), b),
+        (poisoned, b),
+        (small, np.ones(144)),
+        (helmholtz(10.2), np.ones(5)),
+        (helmholtz(10.2), bad_b),
+        (singular, b),
+        (helmholtz(10.3), b),
+    ]
+    for order in ("given", [6, 2, 1, 5, 4, 3, 0]):
+        solutions = list(solve_sequence(systems, method, order=order))
+        statuses = [solution.status for solution in solutions]
+        assert statuses == [
+            Status.SUCCESS,
+            Status.NONFINITE_INPUT,
+            Status.INVALID_SYSTEM,
+            Status.INVALID_SYSTEM,
+            Status.NONFINITE_INPUT,
+            Status.BREAKDOWN,
+            Status.SUCCESS,
+        ]
+        assert solutions[2].info["error"] == (
+            "system 2: b has 144 entries, but the systems solved before have 576: they cannot share a space"
+        )
+        with pytest.raises(SolverError, match=r"INVALID_SYSTEM.*system 3: "):
+            solutions[3].raise_for_status()
+    if method != "lu":
+        assert solutions[0].info["matvecs"] < linear_solve(*systems[0], method).info["matvecs"]  # the space outlived the failures
+
+
+def test_a_method_that_does_not_take_the_operator_is_named():
+    (solution,) = solve_sequence([(sp.eye(9, format="csr"), np.ones(9))], "multigrid_cg")
+    assert solution.status is Status.INVALID_SYSTEM
+    assert "needs a StencilOperator" in solution.diagnosis
+
+
+def test_preconditioners_come_with_their_systems():
+    systems = [(A.to_csr(), b.ravel()) for A, b in family()]
+    plain = sum(solution.info["matvecs"] for solution in solve_sequence(systems, GMRES(40)))
+    exact = [(A, b, np.linalg.inv(A.toarray() + 5 * np.eye(A.shape[0]))) for A, b in systems]
+    solutions = list(solve_sequence(exact, GMRES(40)))
+    assert all(solution.status is Status.SUCCESS for solution in solutions)
+    assert 10 * sum(solution.info["matvecs"] for solution in solutions) < plain
+
+
+def test_conjugate_gradients_recycle_too():
+    rng = np.random.default_rng(3)
+    spread = sp.diags(np.concatenate([10.0 ** -np.arange(1, 6), np.linspace(1, 4, 195)]))
+    systems = [(sp.csr_matrix(spread * (1 + 0.01 * i)), rng.standard_normal(200)) for i in range(4)]
+    iterations = [solution.raise_for_status().iterations for solution in solve_sequence(systems, DeflatedCG(6))]
+    assert max(iterations[1:]) < 0.7 * iterations[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order": "best"}, "order is 'best'"),
+        ({"order": [0, 1, 2, 3, 3]}, "each of the numbers 0 ... 4 once"),
+        ({"order": [0, 1]}, "each of the numbers 0 ... 4 once"),
+        ({"order": [0.0, 1.0, 2.0, 3.0, 4.0]}, "each of the numbers 0 ... 4 once"),
+        ({"order": [-1, 0, 1, 2, 3]}, "each of the numbers 0 ... 4 once"),
+        ({"rtol": -1.0}, "rtol=-1.0"),
+        ({"method": "nothing"}, "method 'nothing' is not known"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        solve_sequence(family(), **options)
+
+
+def test_an_empty_sequence():
+    assert list(solve_sequence([])) == []
+    assert list(solve_sequence([], order=[])) == []
