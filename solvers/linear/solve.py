@@ -55,7 +55,7 @@ def linear_solve(
 
     Parameters
     ----------
-    A : `StencilOperator`, SciPy sparse matrix, dense array or nested lists, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
+    A : `StencilOperator`, SciPy sparse matrix, dense array or lists, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
     b : right-hand side with n entries, flat or in the grid's shape; the solution has its shape.
     method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "deflated_cg", "minres", "gmres", "gcrodr", "lu", or a settings object
         such as ``GCRODR(restart=30, recycle_dim=10)``.
