@@ -74,11 +74,12 @@ def elliptic_system(problem: Elliptic, parameters: Parameters) -> LinearSystem:
     grid = problem.grid
     operator = _operator(problem, problem.coefficient(parameters), problem.reaction(parameters))
     rhs = np.array(np.broadcast_to(problem.right_hand_side(parameters), grid.shape))
+    spacing, kinds = grid.spacing, problem.boundary_kinds
     for axis, name in enumerate(grid.axes):
-        for end, kind in zip(("low", "high"), problem.boundary_kinds[axis], strict=True):
+        for end, kind in zip(("low", "high"), kinds[axis], strict=True):
             if kind != "periodic":
                 data = problem.side_value(f"{name}_{end}", parameters)
-                add_side(rhs, operator, axis, end, kind, data, grid.spacing[axis])
+                add_side(rhs, operator, axis, end, kind, data, spacing[axis])
     if operator.is_singular:
         _balance(problem, rhs)
     return LinearSystem(operator, rhs, lambda x: {problem.unknown: x}, lambda fields: fields[problem.unknown])

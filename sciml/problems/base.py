@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -61,7 +60,7 @@ class BoxProblem(Problem):
         self.refuse_infinite_variance()
         return self
 
-    @cached_property
+    @property
     def grid(self) -> Grid:
         return Grid(self.resolution, self.extent)
 
@@ -69,17 +68,20 @@ class BoxProblem(Problem):
     def domain(self) -> Grid:
         return self.grid
 
-    @cached_property
+    @property
     def boundary_kinds(self) -> tuple[tuple[Kind, Kind], ...]:
         """Kind of the condition on the low and high side of each axis."""
-        pairs = (self.boundary.pair(axis) for axis in self.grid.axes)
+        pairs = (self.boundary.pair(axis) for axis in AXES[: self.dimension])
         return tuple((low.kind, high.kind) for low, high in pairs)
 
     def side_laws(self) -> dict[str, Law]:
         """Laws of the boundary data, named ``boundary_<axis>_<low|high>``; periodic sides carry none."""
-        sides = [f"{axis}_{end}" for axis in self.grid.axes for end in ("low", "high")]
-        conditions = {side: getattr(self.boundary, side) for side in sides}
-        return {f"boundary_{side}": condition.data for side, condition in conditions.items() if condition.kind != "periodic"}
+        found = {}
+        for axis in AXES[: self.dimension]:
+            for end, condition in zip(("low", "high"), self.boundary.pair(axis), strict=True):
+                if condition.kind != "periodic":
+                    found[f"boundary_{axis}_{end}"] = condition.data
+        return found
 
     def support(self, name: str) -> Grid:
         """The grid of a field-valued parameter: that of the box, or of one side of it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -77,11 +76,6 @@ class Problem(BaseModel):
 
     # ---- what follows from them ------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def named_laws(self) -> dict[str, Law]:
-        """`laws`, put together once; nothing may write into it."""
-        return self.laws()
-
     def refuse_infinite_variance(self) -> None:
         """Refuse laws whose fields have no variance in the limit of fine grids (`ValueError`); a domain's validator calls this last."""
         for name, law in self.laws().items():
@@ -95,7 +89,7 @@ class Problem(BaseModel):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the parameters that vary from sample to sample."""
-        return tuple(name for name, law in self.named_laws.items() if law.is_random)
+        return tuple(name for name, law in self.laws().items() if law.is_random)
 
     def sample(self, words: Sequence[int], dtype: DTypeLike = np.float64) -> dict[str, Array]:
         """Draw the random parameters.
@@ -110,7 +104,7 @@ class Problem(BaseModel):
         dict of arrays: shape of `support(name)` for a field, () for a number.
         """
         drawn = {}
-        for number, (name, law) in enumerate(self.named_laws.items()):
+        for number, (name, law) in enumerate(self.laws().items()):
             if law.is_random:
                 rng = np.random.default_rng(np.random.SeedSequence(list(words), spawn_key=(number,)))
                 with np.errstate(over="ignore"):  # what `dtype` cannot hold becomes infinite, which `check` refuses in words
@@ -119,7 +113,9 @@ class Problem(BaseModel):
 
     def value(self, name: str, parameters: Parameters) -> Array:
         """A parameter in float64: from `parameters` where it is random, from its law where that is a constant."""
-        law = self.named_laws[name]
+        return self._value(name, self.laws()[name], parameters)
+
+    def _value(self, name: str, law: Law, parameters: Parameters) -> Array:
         if isinstance(law, Constant):
             return np.asarray(law.value)
         if name not in parameters:
@@ -128,9 +124,9 @@ class Problem(BaseModel):
 
     def check(self, parameters: Parameters) -> None:
         """Refuse parameters with missing, misshapen or non-finite values, or outside what their law can give (`DatasetError`)."""
-        for name, law in self.named_laws.items():
-            value, needed = self.value(name, parameters), self.support(name).shape
-            if value.ndim and value.shape != needed:
+        for name, law in self.laws().items():
+            value = self._value(name, law, parameters)
+            if value.ndim and value.shape != (needed := self.support(name).shape):
                 place = type(self.domain).__name__.lower()
                 raise DatasetError(f"parameter {name!r} has shape {value.shape}; the {place} needs {needed}")
             smallest, largest = value.min(), value.max()

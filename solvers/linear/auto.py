@@ -122,7 +122,7 @@ def _amg_is_faster(entries: int, n: int, planned: int, rtol: float) -> bool:
 def _lu_is_faster(A: StencilOperator, planned: int, rtol: float, n: int) -> bool:
     """Compare models of the time of LU and of multigrid CG, in microseconds.
 
-    Their constants are fits to the figures of ``python -m validation bench auto``, one core of an AMD EPYC. Only their ratios count,
+    Their constants are fits to the figures of ``python -m validation bench auto``, one core of an Intel Xeon. Only their ratios count,
     and those differ less between processors than times do. The powers are those of nested dissection (George 1973, "Nested dissection of a
     regular finite element mesh"), N log N for the factors in the plane and N^(4/3) in space, times N^(1/3) more for factorising in space.
     """
@@ -131,10 +131,11 @@ def _lu_is_faster(A: StencilOperator, planned: int, rtol: float, n: int) -> bool
     contrast = min(math.log10(high / low), 4.0) if low > 0 and np.isfinite(high) else 4.0
     if len(A.grid_shape) < 3:
         lu = 550 + (0.125 + 0.0019 * planned) * n * math.log2(n + 1)
-        set_up, cell = 560 + 25 * contrast + (0.03 + 0.027 * contrast) * n, 0.025 + (0.006 + 0.0025 * contrast) * decades
+        set_up = 170 + 35 * contrast + (0.006 + 0.026 * contrast) * n
+        cell = 0.016 + 0.0035 * contrast + (0.003 + 0.0022 * contrast) * decades
     else:
         lu = 500 + 0.033 * n ** (5 / 3) + 0.0085 * planned * n ** (4 / 3)
-        set_up, cell = 1200 + 0.09 * n, 0.025 + 0.021 * decades
+        set_up, cell = 250 + 0.05 * n, 0.027 + 0.01 * decades
     return lu < set_up + planned * (70 + cell * n)
 
 

@@ -149,8 +149,9 @@ def _coarsest_inverse(A: Array, made: Plan, singular: bool) -> Array:
     if singular:
         matrix += np.trace(matrix) / layout.cells**2  # the constant mode becomes an ordinary eigenvector; the cycle removes it again
     factor, failed = dpotrf(matrix, lower=1)
-    inverse, _ = dpotri(factor, lower=1)
-    if failed or not np.isfinite(inverse).all():
+    lower, _ = dpotri(factor, lower=1)  # above the diagonal are zeros
+    if failed or not np.isfinite(lower).all():
         raise np.linalg.LinAlgError("the coarsest matrix is not positive definite")
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    inverse = lower + lower.T
+    inverse[np.diag_indices_from(inverse)] = lower.diagonal()
     return np.asarray(root[:, None] * inverse * root, np.float32)
