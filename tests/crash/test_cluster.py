@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -224,11 +225,13 @@ def test_waiting_for_a_first_worker_is_told_and_ends_when_one_joins(
         def emit(self, record: logging.LogRecord) -> None:
             dask.add_worker()
 
-    handler = Joining()
+    handler, last_resort = Joining(), threading.Timer(20.0, dask.add_worker)  # or a test without the warning would wait for ever
+    last_resort.start()
     logging.getLogger("sciml.data.cluster").addHandler(handler)
     try:
         assert generate(recipe(), tmp_path / "data", samples=4, cluster=dask.address).generated == 4
     finally:
+        last_resort.cancel()
         logging.getLogger("sciml.data.cluster").removeHandler(handler)
     assert f"no worker has joined {dask.address}: start `dask worker {dask.address}`" in caplog.text
 
