@@ -5,6 +5,7 @@ Everything heavy is imported inside the verbs, so that ``sciml --help`` answers 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sciml.progress import Progress
-from sciml.terminal import evaluation_lines, print_figures, print_report, verb
+from sciml.terminal import FAILED, evaluation_lines, plan_in_words, print_figures, print_report, resumable_verb, say, verb
 
 app = typer.Typer(
     name="sciml",
@@ -30,6 +31,15 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training r
 Split = Annotated[str, typer.Option(help="train, valid or test.")]
 
 
+def _telling_of_compilation(quiet: bool) -> contextlib.AbstractContextManager[None]:
+    """Say so when this process compiles kernels inside the block: half a minute where nobody has, or the sources have changed."""
+    if quiet:
+        return contextlib.nullcontext()
+    from solvers.linear.compiled import compilation_told
+
+    return compilation_told(lambda: say("compiling kernels, once per installation ..."))
+
+
 @app.command("list")
 @verb
 def list_(as_json: Json = False) -> None:
@@ -45,7 +55,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-@verb
+@resumable_verb
 def generate(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a path to a recipe.toml.")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset; an interrupted one is completed.")],
@@ -65,10 +75,14 @@ def generate(
     from sciml.data.generate import generate as generate_dataset
     from sciml.data.recipe import load_recipe
 
-    with Progress(quiet) as progress:
+    with _telling_of_compilation(quiet), Progress(quiet) as progress:
         chosen = load_recipe(recipe, overrides or ())
         result = generate_dataset(chosen, out, samples=samples, seed=seed, workers=workers, cluster=cluster, progress=progress)
     print_figures(asdict(result), as_json)
+    shares = {"valid": chosen.data.valid, "test": chosen.data.test}
+    empty = [split for split, share in shares.items() if share and not result.samples[split]]
+    if empty and not quiet:
+        say(f"note: too few samples for a share in {' and '.join(empty)}; training needs both, so run it again with more --samples")
 
 
 @app.command()
@@ -80,22 +94,29 @@ def plan(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override an entry, as problem.resolution=64 (repeatable).")
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Say how a recipe would be solved and why, how long it would take and how much it would store; writes nothing."""
     from sciml.data.plan import plan_generation
     from sciml.data.recipe import load_recipe
 
-    print_figures(asdict(plan_generation(load_recipe(recipe, overrides or ()), samples=samples, workers=workers)), as_json)
+    with _telling_of_compilation(quiet):
+        figures = asdict(plan_generation(load_recipe(recipe, overrides or ()), samples=samples, workers=workers))
+    print_figures(figures if as_json else plan_in_words(figures), as_json)
 
 
 @app.command()
 @verb
 def info(data: Dataset, as_json: Json = False) -> None:
-    """Describe a dataset: problem, fields, splits, provenance."""
+    """Describe a dataset: problem, fields, splits, provenance; exit code 1 where a shard of it cannot be read."""
     from sciml.data.info import describe
 
-    print_figures(describe(data), as_json)
+    facts = describe(data)
+    print_figures(facts, as_json)
+    if "damaged" in facts:
+        say(f"error: shards of {data} that cannot be read: {len(facts['damaged'])}; {facts['remedy']}")
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -104,16 +125,19 @@ def verify(
     data: Dataset,
     regenerate: Annotated[int, typer.Option(min=0, metavar="K", help="Also draw and solve K samples again, and compare.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of those samples.")] = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Check a dataset: layout, hashes, ranges, duplicates, and every residual recomputed from the stored fields."""
     from sciml.data.verify import verify as verify_dataset
 
-    print_report(verify_dataset(data, regenerate=regenerate, seed=seed), as_json)
+    with _telling_of_compilation(quiet), Progress(quiet) as progress:
+        result = verify_dataset(data, regenerate=regenerate, seed=seed, progress=progress)
+    print_report(result, as_json)
 
 
 @app.command("import")
-@verb
+@resumable_verb
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.npz", help="Arrays of shape (samples, nx, ny[, nz]).")],
     input_: Annotated[list[str], typer.Option("--input", help="Name of an array that a model sees (repeatable).")],
@@ -147,7 +171,7 @@ def import_(
 @verb
 def export(
     data: Dataset,
-    out: Annotated[Path, typer.Option(help="The file to write: .vtkhdf for a grid, .vtu for a mesh.")],
+    out: Annotated[Path, typer.Option(help="The file to write, replaced where it exists: .vtkhdf for a grid, .vtu for a mesh.")],
     sample: Annotated[int, typer.Option(min=0, help="Number of the sample in its split.")] = 0,
     split: Split = "test",
 ) -> None:
@@ -159,7 +183,7 @@ def export(
 
 
 @app.command()
-@verb
+@resumable_verb
 def train(
     data: Dataset,
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],

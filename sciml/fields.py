@@ -56,8 +56,7 @@ class Uniform(_Law):
 
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
-        if not self.low < self.high:
-            raise ValueError(f"low = {self.low} must be smaller than high = {self.high}")
+        _refuse_disorder(self.low, self.high)
         return self
 
     def sample(self, support: Support, rng: Generator) -> Array:
@@ -132,6 +131,11 @@ class BinaryField(_Law):
     low: FiniteFloat = 3.0
     high: FiniteFloat = 12.0
 
+    @model_validator(mode="after")
+    def _ordered(self) -> BinaryField:
+        _refuse_disorder(self.low, self.high)
+        return self
+
     def sample(self, support: Support, rng: Generator) -> Array:
         return np.where(self.field.sample(support, rng) > 0, self.high, self.low)
 
@@ -145,8 +149,18 @@ class SmoothStep(_Law):
     high: FiniteFloat = 12.0
     steepness: Positive = 4.0
 
+    @model_validator(mode="after")
+    def _ordered(self) -> SmoothStep:
+        _refuse_disorder(self.low, self.high)
+        return self
+
     def sample(self, support: Support, rng: Generator) -> Array:
         return self.low + (self.high - self.low) / (1 + np.exp(-self.steepness * self.field.sample(support, rng)))
+
+
+def _refuse_disorder(low: float, high: float) -> None:
+    if not low < high:
+        raise ValueError(f"low = {low} must be smaller than high = {high}")
 
 
 def _number_is_constant(value: Any) -> Any:
@@ -169,7 +183,7 @@ def law_range(law: Any) -> tuple[float, float]:
     if isinstance(law, Constant):
         return law.value, law.value
     if isinstance(law, (Uniform, BinaryField, SmoothStep)):
-        return min(law.low, law.high), max(law.low, law.high)
+        return law.low, law.high
     return (0.0 if isinstance(law, LogNormal) else -math.inf), math.inf
 
 

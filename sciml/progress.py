@@ -30,6 +30,7 @@ class Progress:
         self.interval = interval
         self._stage = ""
         self._last = -math.inf
+        self._began = (0.0, 0)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -59,10 +60,21 @@ class Progress:
 
     def _log(self, stage: str, done: int, total: int, figures: Mapping[str, Any]) -> None:
         now = time.monotonic()
-        if stage == self._stage and done < total and now - self._last < self.interval:
+        if stage != self._stage:
+            self._began = (now, done)
+        elif done < total and now - self._last < self.interval:
             return
         self._last = now
-        say(f"{stage} {done}/{total}  {_phrase(figures)}".rstrip())
+        say("  ".join(part for part in (f"{stage} {done}/{total}", self._left(now, done, total), _phrase(figures)) if part))
+
+    def _left(self, now: float, done: int, total: int) -> str:
+        """The time that the rest of a stage takes at the rate since its first report."""
+        began, first = self._began
+        if not first < done < total:
+            return ""
+        from sciml.report.notation import duration
+
+        return f"{duration((now - began) / (done - first) * (total - done))} left"
 
 
 def _make_bar() -> Bar:

@@ -79,7 +79,15 @@ interruption = Interruption()
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Turn the exceptions of a command into one sentence and an exit code; a traceback is left for defects only."""
+    return _ending(function, "interrupted: nothing is kept; begin again with")
 
+
+def resumable_verb(function: Callable[P, R]) -> Callable[P, R]:
+    """`verb` for a command that keeps what it has completed when it is interrupted."""
+    return _ending(function, "interrupted: what is complete is kept; go on with")
+
+
+def _ending(function: Callable[P, R], interrupted: str) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -88,10 +96,10 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         except typer.Exit:
             raise
         except KeyboardInterrupt:
-            _end_interrupted()
+            _end_interrupted(interrupted)
         except Exception as error:
             if interruption.requested:  # what an interrupted import or C extension raises is anybody's guess
-                _end_interrupted()
+                _end_interrupted(interrupted)
             _end_with_sentence(error)
             raise
 
@@ -122,8 +130,8 @@ def _end(sentence: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _end_interrupted() -> NoReturn:
-    say("interrupted: what is complete is kept; go on with\n  " + shlex.join(["sciml", *sys.argv[1:]]))
+def _end_interrupted(interrupted: str) -> NoReturn:
+    say(f"{interrupted}\n  " + shlex.join(["sciml", *sys.argv[1:]]))
     raise typer.Exit(INTERRUPTED)
 
 
@@ -161,7 +169,10 @@ def _show(value: Any) -> str:
 
 
 def print_report(report: CheckReport, as_json: bool) -> None:
-    """Write a report of checks to stdout; exit code 1 unless there was a check and every one passed."""
+    """Write a report of checks to stdout; exit code 1 unless there was a check and every one passed.
+
+    Below the table come the sentences of ``details["problems"]`` and ``details["remedy"]``, where there are any.
+    """
     if as_json:
         typer.echo(report.to_json())
     else:
@@ -170,8 +181,27 @@ def print_report(report: CheckReport, as_json: bool) -> None:
         from sciml.report.terminal import print_checks
 
         print_checks(report, Console(width=None if sys.stdout.isatty() else 140))
+        for sentence in report.details.get("problems", ()):
+            typer.echo(f"  {sentence}")
+        if "remedy" in report.details:
+            typer.echo(f"remedy: {report.details['remedy']}")
     if not report.passed:
         raise typer.Exit(FAILED)
+
+
+def plan_in_words(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a plan in the units that a person would choose."""
+    from sciml.report.notation import duration, figure, size
+
+    first, *rest = figures["methods"]
+    return {
+        **figures,
+        "unknowns": figure(figures["unknowns"]),
+        "methods": first + (f" (where it fails: {', then '.join(rest)})" if rest else ""),
+        "seconds_a_sample": duration(figures["seconds_a_sample"]),
+        "seconds": duration(figures["seconds"]),
+        "bytes": size(figures["bytes"]),
+    }
 
 
 def evaluation_lines(details: Mapping[str, Any]) -> list[str]:

@@ -68,6 +68,8 @@ class Solution:
         """
         if "error" in self.info:
             return str(self.info["error"])
+        if self.status is Status.INDEFINITE and self.method == "minres":  # whose advice would be to take MINRES
+            return "the matrix is not symmetric, or the preconditioner not positive definite: take method='lu', or another M"
         if "imbalance" not in self.info:
             return self.status.value
         mean = self.info["imbalance"] / self.x.size**0.5

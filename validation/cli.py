@@ -92,7 +92,7 @@ def _command(entry: Entry) -> Callable[..., None]:
     parameters = [*signature.parameters.values(), json_option]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads options from here
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__doc__ = f"{entry.title}."
+    command.__doc__ = f"{entry.title}.\n\n{inspect.getdoc(entry.run) or ''}"  # which says what the options mean
     return command
 
 

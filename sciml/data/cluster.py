@@ -8,6 +8,7 @@ shard's name and enters it in the manifest, and removes all other attempts; an a
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import socket
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import Manifest, Split, read_manifest
@@ -28,8 +29,14 @@ from sciml.errors import ClusterError, DatasetError
 from sciml.mesh import Mesh
 from sciml.problems.mesh_elliptic import mesh_of
 
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
 #: Seconds to wait for a scheduler to answer.
 _PATIENCE = 10
+#: Seconds to wait for a first worker before somebody is told that there is none.
+_WORKERS_PATIENCE = 3
 #: Samples between two looks at whether the result is still wanted, and between two flushes.
 _CHUNK = 64
 _COMPARED = ("python", "sciml-suite", "numpy", "scipy", "numba", "pyamg", "h5py")
@@ -140,6 +147,14 @@ def refuse_other_versions(found: Mapping[str, Any]) -> None:
                 raise ClusterError(f"{what}: install the same packages on all machines")
 
 
+def _tell_of_missing_workers(client: Client, address: str) -> None:
+    """Log a warning where no worker has joined after a few seconds; one that joins later gets its share all the same."""
+    try:
+        client.wait_for_workers(1, timeout=_WORKERS_PATIENCE)
+    except TimeoutError:
+        _log.warning("no worker has joined %s: start `dask worker %s` on the machines that are to solve; waiting ...", address, address)
+
+
 @contextlib.contextmanager
 def cluster(address: str) -> Iterator[Executor]:
     """The workers of a running dask scheduler as an executor; what nobody waits for any more is cancelled when the block ends.
@@ -168,6 +183,7 @@ def cluster(address: str) -> Iterator[Executor]:
         raise ClusterError(f"no dask scheduler answers at {address!r} ({reason}): start `dask scheduler` and give its address") from None
     with client:
         refuse_other_versions(client.get_versions())  # type: ignore[arg-type]  # a coroutine in asynchronous clients only
+        _tell_of_missing_workers(client, address)
         pool = client.get_executor(pure=False)
         try:
             yield pool

@@ -14,10 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sciml.data.cluster import cluster as connected
 from sciml.data.cluster import submit_shard
@@ -27,12 +26,11 @@ from sciml.data.processes import executor
 from sciml.data.provenance import notes, versions
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.shard import Sample
-from sciml.data.solve import Solved, sample_bytes, solve_samples
+from sciml.data.solve import Solved, discretized, draw, refuse_unfit_method, sample_bytes, solve_samples
 from sciml.data.statistics import FILE_NAME as STATISTICS
 from sciml.data.statistics import write_statistics
 from sciml.data.store import Store
 from sciml.data.writer import ShardWriter
-from sciml.discretize import discretize
 from sciml.errors import RecipeError
 from sciml.problems import BoxProblem, Evolving, Problem, seed_words
 from sciml.problems.mesh_elliptic import MeshElliptic, mesh_of
@@ -113,14 +111,23 @@ def generate(
         A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is.
     """
     began = time.perf_counter()
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"recipe = {recipe!r} is a {type(recipe).__name__}: give what sciml.load_recipe returns")
+    numbers: dict[str, Any] = {"samples": samples, "seed": seed, "workers": workers}
+    for name, value in numbers.items():
+        if value is not None and not isinstance(value, Integral):
+            raise RecipeError(f"{name} = {value!r} is not a whole number: give one")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise RecipeError(f"seed = {seed} is out of range: give one from 0 to 2^63 - 1")
     if workers < 1:
         raise RecipeError(f"workers = {workers} leaves nobody to solve: give at least 1")
     if workers > 1 and cluster is not None:
         raise RecipeError(f"workers = {workers} solve here, and cluster = {cluster!r} solves elsewhere: give one of the two")
     recipe = _with_seed(recipe, seed)
-    first = _draw_first(recipe)
-    manifest = _describe(recipe, first, recipe.data.samples if samples is None else samples)
-    discretize(recipe.solved_problem, first)  # a problem that cannot be solved is refused before anything is on disk
+    words = seed_words(recipe.data.seed, STREAMS["train"], 0)
+    first = draw(recipe, words)
+    manifest = describe(recipe, first, recipe.data.samples if samples is None else samples)
+    refuse_unfit_method(recipe, discretized(recipe, words, first))  # what cannot be solved is refused before anything is on disk
     made, worst = 0, 0.0
     place = executor(workers) if cluster is None else connected(cluster)
     with Store(Path(out), manifest, notes(recipe), mesh_of(recipe.problem)) as store, place as pool:
@@ -198,18 +205,14 @@ def _stored_elsewhere(store: Store, pool: Executor, recipe: Recipe) -> Iterator[
             yield written.solved, written.residual, written.iterations
 
 
-def _draw_first(recipe: Recipe) -> Sample:
-    drawn = recipe.solved_problem.sample(seed_words(recipe.data.seed, 0, 0), recipe.data.dtype)
-    return {name: np.asarray(value, recipe.data.dtype) for name, value in drawn.items()}
-
-
 def _with_seed(recipe: Recipe, seed: int | None) -> Recipe:
     if seed is None or seed == recipe.data.seed:
         return recipe
-    return Recipe.model_validate({**dict(recipe), "data": {**recipe.data.model_dump(), "seed": seed}})
+    parts = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    return Recipe.model_validate({**parts, "data": {**recipe.data.model_dump(), "seed": seed}})
 
 
-def _describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
+def describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
     """The manifest of the recipe's dataset before it has any shard; `first` shows the parameters' shapes."""
     problem = recipe.problem
     if not first:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,8 +64,15 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except DatasetError:
         raise
+    except PermissionError as error:
+        raise unreadable(path, error) from None
     except _BROKEN as error:
         raise DatasetError(f"{path} is truncated, foreign or damaged ({_reason(error)}): make it again") from None
+
+
+def unreadable(path: Path, error: OSError) -> DatasetError:
+    """For a file that the system does not let be read, which says nothing about what is in it."""
+    return DatasetError(f"{path} cannot be read ({os.strerror(error.errno or 0)}): check its permissions")
 
 
 def _refuse_odd_files(path: Path, root: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -12,19 +13,26 @@ import numpy as np
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import SPLITS, Manifest, read_manifest
 from sciml.data.shard import ShardReader
+from sciml.data.writer import PART
+from sciml.errors import DatasetError
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Facts about a dataset, finished or not, as a dict that JSON takes.
 
+    `samples` are those of finished shards; `in_progress` those that an unfinished dataset holds beside them, which the same command
+    goes on from. A shard that cannot be read is named under `damaged`, with the remedy, and left out of the solver's figures.
+
     Raises
     ------
     DatasetError
-        No readable manifest, or a damaged shard.
+        No readable manifest.
     """
     root = Path(path)
     manifest = read_manifest(root)
     recipe = manifest.recipe or {}
+    damaged: list[str] = []
+    solver = _solver_figures(root, manifest, damaged) if manifest.recipe else None
     return {
         "path": str(root),
         "name": manifest.name,
@@ -32,6 +40,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "problem": recipe.get("problem", {}).get("kind"),
         "complete": manifest.complete,
         "samples": {split: manifest.covered(split) for split in SPLITS},
+        **({} if manifest.complete else {"in_progress": _in_progress(root, manifest)}),
         "wanted": {split: manifest.splits.get(split, 0) for split in SPLITS},
         "inputs": list(manifest.inputs),
         "outputs": list(manifest.outputs),
@@ -48,20 +57,41 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "identity": manifest.identity,
         "source": manifest.source,
         "bytes": sum((root / shard.path).stat().st_size for shard in manifest.shards if (root / shard.path).exists()),
-        "solver": _solver_figures(root, manifest) if manifest.recipe else None,
+        "solver": solver,
+        **({"damaged": damaged, "remedy": f"run the same `sciml generate` command with --out {root} again"} if damaged else {}),
         "versions": manifest.versions,
     }
 
 
-def _solver_figures(root: Path, manifest: Manifest) -> dict[str, Any]:
-    """Residuals, iterations, methods and time over all samples."""
+def _in_progress(root: Path, manifest: Manifest) -> dict[str, int]:
+    """Samples marked complete in unfinished shards, beyond those of a finished one that such a shard is to replace."""
+    finished = {shard.path: shard.samples for shard in manifest.shards}
+    counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    for split in SPLITS:
+        for part in sorted((root / "data" / split).glob(f"shard-*.hdf5{PART}")):
+            layout = ShardLayout(manifest, split, 0, 1)
+            with contextlib.suppress(DatasetError):  # being written just now, or cut off where nothing can be read: no sample for sure
+                reader = ShardReader.open_unfinished(root, layout, part)
+                with reader.file:
+                    complete = int((reader.provenance("complete") == 1).sum())
+                counts[split] += max(0, complete - finished.get(f"data/{split}/{part.name.removesuffix(PART)}", 0))
+    return counts
+
+
+def _solver_figures(root: Path, manifest: Manifest, damaged: list[str]) -> dict[str, Any]:
+    """Residuals, iterations, methods and time over all samples that can be read; what is wrong with the others goes to `damaged`."""
     columns: dict[str, list[np.ndarray]] = {"relative_residual": [], "iterations": [], "method": [], "solve_seconds": []}
     for shard in manifest.shards:
-        reader = ShardReader.open(root, ShardLayout(manifest, shard.split, shard.start, shard.samples), root / shard.path)
-        with reader.file:
-            for name, parts in columns.items():
-                parts.append(reader.provenance(name))
-    if not manifest.shards:
+        try:
+            reader = ShardReader.open(root, ShardLayout(manifest, shard.split, shard.start, shard.samples), root / shard.path)
+            with reader.file:
+                found = [reader.provenance(name) for name in columns]
+        except DatasetError as error:
+            damaged.append(str(error))
+            continue
+        for parts, column in zip(columns.values(), found, strict=True):
+            parts.append(column)
+    if not columns["method"]:
         return {}
     residual, iterations, method, seconds = (np.concatenate(parts) for parts in columns.values())
     return {

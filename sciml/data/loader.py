@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -144,10 +145,19 @@ class Dataset:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": OrderedDict(), "_pid": None}
 
+    def __repr__(self) -> str:
+        names = f"{', '.join((*self.inputs, *self.scalars))} -> {', '.join(self.outputs)}"
+        cells = " x ".join(str(n) for n in self.shape)
+        return f"<Dataset {self.name!r}, split {self.split!r}: {len(self)} samples of {names} on {cells}, in {str(self.root)!r}>"
+
     def _find(self, index: int) -> tuple[ShardReader, int]:
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise TypeError(f"index {index!r} is not a whole number: take samples one by one, or a slice of field(name)") from None
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of a split with {len(self)}")
-        index = int(index) % len(self)
+        index %= len(self)
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._reader(number), index - int(self._starts[number])
 

@@ -6,11 +6,13 @@ A shard that the manifest does not list with its SHA-256 is not part of the data
 from __future__ import annotations
 
 import json
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from sciml.data.durable import write_text_durably
@@ -130,6 +132,11 @@ class Manifest(BaseModel):
         axis = side_axis(name, self.axes)
         return self.shape if axis is None else self.shape[:axis] + self.shape[axis + 1 :]
 
+    @property
+    def value_bytes(self) -> int:
+        """Size of all arrays of one sample."""
+        return np.dtype(self.dtype).itemsize * sum(math.prod(self.shape_of(name)) for name in self.names)
+
     def covered(self, split: str) -> int:
         """Number of samples in finished shards of `split`."""
         return sum(shard.samples for shard in self.shards if shard.split == split)
@@ -162,6 +169,8 @@ def read_manifest(root: Path) -> Manifest:
             raise DatasetError(f"{path} has {path.stat().st_size} bytes, which no manifest has: give the folder of a dataset")
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
+        if not root.exists():
+            raise DatasetError(f"{root} does not exist: check the name of the dataset's folder") from None
         raise DatasetError(f"{root} holds no {FILE_NAME}: give a folder made by `sciml generate` or `sciml import`") from None
     except NotADirectoryError:
         raise DatasetError(f"{root} is a file: give the dataset's folder") from None

@@ -101,9 +101,11 @@ class Recipe(_Section):
         if not isinstance(value, Mapping):
             return value
         kinds = _known_kinds()
-        kind = value.get("kind")
+        if "kind" not in value:
+            raise ValueError(f"kind is missing; choose one of {', '.join(sorted(kinds))}")
+        kind = value["kind"]
         if not isinstance(kind, str) or kind not in kinds:
-            raise ValueError(f"kind = {kind!r} is not a known problem{_hint(kind, kinds)}; known: {', '.join(sorted(kinds))}")
+            raise ValueError(f"kind = {kind!r} is not a known problem{_hint(kind, kinds) or ';'} known: {', '.join(sorted(kinds))}")
         return kinds[kind].model_validate(dict(value), context=info.context)
 
     @model_validator(mode="after")
@@ -187,6 +189,8 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
     ------
     RecipeError : a missing or malformed file, an unknown key (the nearest known one is offered), a value out of its range.
     """
+    if isinstance(overrides, str):
+        raise RecipeError(f"overrides = {overrides!r} is one text: give a list, as [{overrides!r}]")
     path = _find(name_or_path)
     try:
         if path.stat().st_size > _LARGEST_FILE:
@@ -196,7 +200,9 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
         content = tomllib.loads(text)
     except RecipeError:
         raise
-    except (OSError, ValueError) as error:  # ValueError also stands for an integer with more digits than Python converts
+    except OSError as error:
+        raise RecipeError(f"recipe {path} cannot be read ({error.strerror}): check its permissions") from None
+    except ValueError as error:  # which also stands for an integer with more digits than Python converts
         raise RecipeError(f"recipe {path} cannot be read as TOML: {error}; correct the file") from None
     except RecursionError:
         raise RecipeError(f"recipe {path} is nested too deeply to be a recipe; flatten it") from None
@@ -228,13 +234,17 @@ def _shipped() -> Path:
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise RecipeError(f"recipe {name_or_path!r} is neither a name nor a path: give one from `sciml list`, or a .toml file")
     text = os.fspath(name_or_path)
     if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
         shipped = _shipped() / text / "recipe.toml"
         if shipped.is_file():
             return shipped
         names = [path.parent.name for path in _shipped().glob("*/recipe.toml")]
-        raise RecipeError(f"recipe {text!r} is not known{_hint(text, names)}; `sciml list` shows all, or give the path of a .toml file")
+        raise RecipeError(
+            f"recipe {text!r} is not known{_hint(text, names) or ';'} `sciml list` shows all, or give the path of a .toml file"
+        )
     path = Path(text)
     if "\0" in text or not path.is_file():
         raise RecipeError(f"recipe {text!r} is not a file; give the path of a .toml file, or a name from `sciml list`")
@@ -286,7 +296,7 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 def _hint(word: Any, known: Iterable[str], prefix: str = "") -> str:
     close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f", did you mean {prefix + close[0]!r}" if close else ""
+    return f", did you mean {prefix + close[0]!r}?" if close else ""
 
 
 def _section_of(key: Any) -> str:
@@ -300,16 +310,21 @@ def _sentence(error: ValidationError | RecursionError) -> str:
     """The first complaint of pydantic as one sentence with field, value and remedy."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply; flatten it"
-    first = error.errors()[0]
+    first, *others = error.errors()
+    if first["type"] == "missing":  # what is missing may be there under a misspelt name
+        first = next((other for other in others if other["type"] == "extra_forbidden"), first)
     keys = _known_keys()  # a location also names the members of unions that were tried: only keys mean something to a reader
-    *above, last = [part for part in first["loc"] if not isinstance(part, int)] or ["recipe"]
+    parts = [part for part in first["loc"] if not isinstance(part, int)]
+    if first["type"] == "value_error" and parts and parts[-1] not in keys:
+        parts.pop()
+    *above, last = parts or [""]
     place = ".".join(str(part) for part in (*(part for part in above if part in keys), last))
     if first["type"] == "extra_forbidden" and not above and _section_of(last):
         return f"unknown key {last!r}, did you mean '{_section_of(last)}.{last}'?"
     if first["type"] == "extra_forbidden" and last in keys:
         return f"key {place!r} does not belong to this kind; remove it, or give the section anew as an inline table {{kind = ...}}"
     if first["type"] == "extra_forbidden":
-        return f"unknown key {place!r}{_hint(last, keys, place.removesuffix(last))}; remove or correct it"
+        return f"unknown key {place!r}{_hint(last, keys, place.removesuffix(last)) or ';'} remove or correct it"
     if first["type"] == "missing":
         return f"{place} is missing; add it"
     message = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
@@ -318,7 +333,7 @@ def _sentence(error: ValidationError | RecursionError) -> str:
         message = f"choose kind from {tags}{_hint(first['ctx']['tag'], tags.split(chr(39)))}"
     value = first["input"]
     shown = f" = {value!r}" if isinstance(value, (str, int, float, bool, list, tuple)) and len(repr(value)) < 80 else ""
-    return f"{place}{shown}: {message[0].lower() + message[1:]}"
+    return f"{place}{shown}: {message[0].lower() + message[1:]}".removeprefix(": ")
 
 
 _PLAIN = {
@@ -329,6 +344,7 @@ _PLAIN = {
     "int_parsing": "give a whole number",
     "float_type": "give a number",
     "float_parsing": "give a number",
+    "too_short": "give one entry at least",
 }
 
 

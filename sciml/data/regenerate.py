@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from sciml.data.shard import Sample, ShardReader
 from sciml.data.solve import Solved, solve_samples
 from sciml.errors import DatasetError, InputError
 from solvers import SolverError
+
+if TYPE_CHECKING:
+    from sciml.data.generate import Progress
 
 #: What another version of NumPy may change in a draw, over the field's largest value.
 ULPS = {"float32": 1e-5, "float64": 1e-12}
@@ -81,7 +84,7 @@ class Regenerated:
         return found
 
 
-def regenerate(root: Path, manifest: Manifest, count: int, seed: int) -> Regenerated:
+def regenerate(root: Path, manifest: Manifest, count: int, seed: int, progress: Progress | None = None) -> Regenerated:
     """Make `count` samples of the finished shards again, chosen at random by `seed`; all of them where there are fewer."""
     total = sum(shard.samples for shard in manifest.shards)
     found = Regenerated(min(count, total))
@@ -94,6 +97,8 @@ def regenerate(root: Path, manifest: Manifest, count: int, seed: int) -> Regener
                     _compare(reader, position, where, found)
                 except (InputError, SolverError) as error:
                     found.sentences.append(f"{where} cannot be made again: {error}")
+                if progress is not None:
+                    progress("regenerate", len(found.chosen), found.asked, {})
     return found
 
 

@@ -5,6 +5,7 @@ A sample depends on the recipe, the stream and its number, and on nothing else: 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,18 @@ import numpy as np
 
 from sciml.data.evolving import METHOD, Unsolved, solve_evolving
 from sciml.data.processes import one_thread, stopping
-from sciml.data.recipe import Recipe
+from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.shard import Certificate, Sample
 from sciml.discretize import LinearSystem, SemiDiscrete, discretize
+from sciml.errors import DatasetError, RecipeError
 from sciml.problems import Evolving, seed_words
-from solvers import SolverError, Status, linear_solve_many
+from solvers import Solution, SolverError, Status, linear_solve_many
+from solvers.linear.auto import fitting
+from solvers.linear.stencil import StencilOperator
 
 Solved = tuple[dict[str, np.ndarray], Certificate]
+#: Ratio of the largest to the smallest diagonal entry from which on it is named as a likely cause of a failure.
+_HIGH_CONTRAST = 1e4
 
 
 def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
@@ -46,13 +52,59 @@ class _Drawn:
 
 
 def _draw(recipe: Recipe, stream: int, index: int) -> _Drawn:
-    problem, dtype = recipe.solved_problem, np.dtype(recipe.data.dtype)
     words = seed_words(recipe.data.seed, stream, index)
-    # What is stored is what is solved: the parameters are rounded first, so that the stored ones reproduce the operator exactly.
-    parameters = {name: np.asarray(value, dtype) for name, value in problem.sample(words, dtype).items()}
+    parameters = draw(recipe, words)
     began = time.perf_counter()
-    system = discretize(problem, parameters)
+    system = discretized(recipe, words, parameters)
     return _Drawn(index, words, parameters, system, time.perf_counter() - began)
+
+
+def draw(recipe: Recipe, words: Sequence[int]) -> dict[str, np.ndarray]:
+    """The random parameters of a sample on the grid that is solved on.
+
+    What is stored is what is solved: they are rounded first, so that the stored ones reproduce the operator exactly.
+    """
+    dtype = np.dtype(recipe.data.dtype)
+    return {name: np.asarray(value, dtype) for name, value in recipe.solved_problem.sample(words, dtype).items()}
+
+
+def discretized(recipe: Recipe, words: Sequence[int], parameters: Sample) -> LinearSystem | SemiDiscrete:
+    """`discretize` for parameters that were drawn from `words`; what rounding made of them is told in terms of their laws.
+
+    Raises
+    ------
+    RecipeError : a law gives numbers that the recipe's `data.dtype` cannot hold.
+    DatasetError : as `discretize`.
+    """
+    try:
+        return discretize(recipe.solved_problem, parameters)
+    except DatasetError:
+        _refuse_unrepresentable(recipe, words, parameters)
+        raise
+
+
+def _refuse_unrepresentable(recipe: Recipe, words: Sequence[int], parameters: Sample) -> None:
+    for name, exact in recipe.solved_problem.sample(words).items():
+        lost = ~np.isfinite(parameters[name]) | ((parameters[name] == 0) & (exact != 0))
+        if lost.any():
+            worst = float(exact[lost][np.argmax(np.abs(exact[lost]))])
+            remedy = "set data.dtype = 'float64', or change its law" if np.isfinite(exact).all() else "lower its amplitude or scale"
+            raise RecipeError(f"the law of {name!r} gives {worst:.3g}, which {recipe.data.dtype} cannot hold: {remedy}")
+
+
+def refuse_unfit_method(recipe: Recipe, system: LinearSystem | SemiDiscrete) -> None:
+    """Raise `RecipeError` where `solver.method` cannot solve this system of the recipe."""
+    method = recipe.solver.method
+    if method == "auto" or isinstance(system, SemiDiscrete) or method in (fits := fitting(system.operator)):
+        return
+    A = system.operator
+    if not isinstance(A, StencilOperator):
+        what = "has a sparse matrix" + ("" if "minres" in fits else " that is not symmetric")
+    else:
+        what = f"has {'varying' if A.constant is None else 'constant'} coefficients" + ("" if A.is_definite else " and may be indefinite")
+    raise RecipeError(
+        f"solver.method = {method!r} does not fit: problem {recipe.problem.kind!r} {what}; take one of auto, {', '.join(fits)}"
+    )
 
 
 def _shared(drawn: _Drawn) -> tuple[str, int]:
@@ -82,8 +134,7 @@ def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]
     solved = []
     for drawn, own, solution in zip(group, systems, solutions, strict=True):
         if solution.status is not Status.SUCCESS:
-            what = f"{solution.method} ended with {solution.status.name}: {solution.diagnosis}"
-            raise SolverError(_complaint(recipe, stream, drawn.index, what))
+            raise SolverError(_complaint(recipe, stream, drawn.index, _failure(recipe, system, solution)))
         figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + each)
         solved.append(_certified(recipe, stream, drawn, own.unpack(solution.x), figures))
     return solved
@@ -99,7 +150,26 @@ def _certified(recipe: Recipe, stream: int, drawn: _Drawn, fields: Sample, figur
 
 
 def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:
-    return f"sample {index} of stream {stream} of recipe {recipe.name!r} (seed {recipe.data.seed}) was not solved: {what}"
+    split = next(split for split, number in STREAMS.items() if number == stream)
+    return f"{split} sample {index} of recipe {recipe.name!r} (seed {recipe.data.seed}) was not solved: {what}"
+
+
+def _failure(recipe: Recipe, system: LinearSystem, solution: Solution) -> str:
+    """What went wrong in the words of `linear_solve`, and what to change in the words of a recipe."""
+    residual, A = solution.relative_residual, system.operator
+    tried = (*(text.partition(":")[0] for text in solution.info["failed_before"]), solution.method)
+    what = f"{', '.join(dict.fromkeys(tried))} ended with {solution.status.name} at relative residual {residual:.1e}"
+    if "imbalance" in solution.info:
+        return f"{what}: {solution.diagnosis}"
+    contrast = A.facts.largest / A.facts.smallest if isinstance(A, StencilOperator) and A.is_definite else 1.0
+    if contrast > _HIGH_CONTRAST:
+        what += f", for coefficients that differ by a factor of {contrast:.0e}"
+    remedies = []
+    if 0 < residual <= 1e-3:  # a power of ten with room for the samples that are worse
+        remedies.append(f"loosen solver.rtol, as --set solver.rtol={10.0 ** (math.ceil(math.log10(residual)) + 1):.0e}")
+    if recipe.solver.method != "auto":
+        remedies.append("take another solver.method, such as auto")
+    return f"{what}: {', or '.join(remedies or ['lower the contrast of its laws, or the resolution'])}"
 
 
 def sample_bytes(recipe: Recipe, sample: Sample) -> int:

@@ -21,6 +21,7 @@ from sciml.data.shard import Certificate, Sample, ShardReader, sample_digest, st
 from sciml.errors import DatasetError
 
 if TYPE_CHECKING:
+    from sciml.data.generate import Progress
     from sciml.data.recipe import Recipe
 
 _SHOWN = 20
@@ -44,7 +45,7 @@ class _Findings:
             self.sentences.append(sentence)
 
 
-def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0) -> CheckReport:
+def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0, progress: Progress | None = None) -> CheckReport:
     """Read every byte of a dataset and recompute what can be recomputed.
 
     Residuals are recomputed from the stored parameters and outputs with the problem's own operator; an evolving problem is integrated
@@ -58,11 +59,12 @@ def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0) 
     regenerate : number of samples that are drawn and solved again, from the recipe text and the seed words in their files alone; see
         `sciml.data.regenerate` for what has to agree.
     seed : of the choice of those samples.
+    progress : called as ``progress("verify", done, total, {})`` after every sample, and likewise with "regenerate".
 
     Returns
     -------
     CheckReport
-        ``details`` hold the number of samples per split, the first sentences about what is wrong, and residual figures.
+        ``details`` hold the number of samples per split, the first sentences about what is wrong with a remedy, and residual figures.
 
     Raises
     ------
@@ -79,10 +81,14 @@ def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0) 
     if regenerate and recipe is None:
         raise DatasetError(f"{root} holds imported arrays, which have no recipe to be made again from: verify it without regenerate")
     found = _Findings()
+    done, total = 0, sum(shard.samples for shard in manifest.shards)
     for reader in _sound_shards(root, manifest, found):
         with reader.file:
             for position in range(reader.layout.samples):
                 _look_at(reader, position, recipe, found)
+                done += 1
+                if progress is not None:
+                    progress("verify", done, total, {})
     details: dict[str, Any] = {
         "path": str(root),
         "samples": {split: found.samples[split] for split in SPLITS},
@@ -92,14 +98,24 @@ def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0) 
     }
     checks = _checks(manifest, recipe, found)
     if regenerate:
-        checks += _regenerated(root, manifest, regenerate, seed, details)
+        checks += _regenerated(root, manifest, regenerate, seed, details, progress)
+    if details["problems"] or not manifest.complete:
+        details["remedy"] = _remedy(root, manifest, found)
     return CheckReport(f"verify {manifest.name}", checks, time.perf_counter() - began, details)
 
 
-def _regenerated(root: Path, manifest: Manifest, count: int, seed: int, details: dict[str, Any]) -> list[Check]:
+def _remedy(root: Path, manifest: Manifest, found: _Findings) -> str:
+    if manifest.recipe is None:
+        return f"delete {root} and import the arrays again"
+    if manifest.complete and not {"layout", "sha256", "checksum"} & found.counts.keys():
+        return f"no damage by accident, since the hashes fit: generate {manifest.name!r} again into another folder"
+    return f"run the same `sciml generate` command with --out {root} again: it keeps what is intact and makes the rest anew"
+
+
+def _regenerated(root: Path, manifest: Manifest, count: int, seed: int, details: dict[str, Any], progress: Progress | None) -> list[Check]:
     from sciml.data.regenerate import regenerate  # imported arrays need neither the problems nor the solvers
 
-    made = regenerate(root, manifest, count, seed)
+    made = regenerate(root, manifest, count, seed, progress)
     details["problems"] = [*details["problems"], *made.sentences][:_SHOWN]
     details["regenerated"] = {"seed": seed, "chosen": made.chosen[:_SHOWN], "made_elsewhere_by_another": sorted(made.places)}
     return made.checks()

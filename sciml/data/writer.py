@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,9 +51,7 @@ class ShardWriter:
     """
 
     @uninterrupted()
-    def __init__(
-        self, root: Path, layout: ShardLayout, notes: Mapping[str, str], mesh: Mesh | None = None, *, suffix: str = PART
-    ) -> None:
+    def __init__(self, root: Path, layout: ShardLayout, notes: Mapping[str, str], mesh: Mesh | None = None, *, suffix: str = PART) -> None:
         self.layout = layout
         self.path = root / layout.path
         self.part = self.path.with_name(self.path.name + suffix)
@@ -148,9 +145,8 @@ class ShardWriter:
 def _size(layout: ShardLayout) -> int:
     """Bytes that the finished shard takes at most."""
     manifest = layout.manifest
-    values = sum(math.prod(manifest.shape_of(name)) for name in manifest.names) * np.dtype(manifest.dtype).itemsize
     mesh = 0 if manifest.mesh is None else manifest.mesh.stored_bytes
-    return _FILE_BYTES + mesh + layout.samples * (values + _SAMPLE_BYTES)
+    return _FILE_BYTES + mesh + layout.samples * (manifest.value_bytes + _SAMPLE_BYTES)
 
 
 def _reserve(path: Path, size: int) -> None:

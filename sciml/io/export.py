@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sciml.data.durable import write_bytes_durably
 from sciml.data.loader import open_dataset
+from sciml.data.manifest import SPLITS
 from sciml.errors import DatasetError
 from sciml.io.vtkhdf import image
 from sciml.io.vtu import unstructured
@@ -27,6 +28,9 @@ def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, 
         No such sample, another ending, a grid that is neither a plane nor a box, or a place that cannot be written.
     """
     dataset = open_dataset(path, split)
+    if not len(dataset):
+        filled = next((name for name in SPLITS if dataset.manifest.covered(name)), "train")
+        raise DatasetError(f"split {split!r} of {path} has no samples: give --split {filled}, or generate more samples")
     if not 0 <= sample < len(dataset):
         raise DatasetError(f"sample {sample} does not exist in split {split!r} of {path}: it has {len(dataset)}, counted from 0")
     out = Path(out)
@@ -36,6 +40,7 @@ def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, 
         raise DatasetError(f"--out {out.name!r} has to end in {suffix} for a sample on {domain}: write to {out.with_suffix(suffix).name!r}")
     content = (unstructured if on_mesh else image)(dataset, dataset[sample])
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_durably(out, content)
     except OSError as error:
         raise DatasetError(f"{out} cannot be written ({error.strerror}): free space there or choose another place") from None

@@ -31,7 +31,7 @@ def image(dataset: Dataset, sample: Mapping[str, np.ndarray]) -> bytes:
     """
     if len(dataset.shape) not in (2, 3):
         what = f"{dataset.root} has a grid of one axis, and a VTK image is a plane or a box"
-        raise DatasetError(f"{what}: read it with sciml.open_dataset, or xarray, and draw it with `sciml report`")
+        raise DatasetError(f"{what}: read it with sciml.open_dataset or xarray, and draw it as a curve")
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         _write(file.create_group("VTKHDF"), dataset, sample)
         file.flush()

@@ -67,6 +67,8 @@ def _refuse_odd_files(path: Path) -> None:
         if not path.is_file():
             raise MeshError(f"mesh {str(path)!r} is not a file: check the name")
         size = path.stat().st_size
+    except MeshError:
+        raise
     except (OSError, ValueError) as error:
         raise MeshError(f"mesh {path.name!r} cannot be opened ({error}): check the name and its permissions") from None
     if size > _LARGEST_FILE:
@@ -86,8 +88,8 @@ def _through_meshio(path: Path) -> Any:
         if "Incompatible cell data 'gmsh:physical'" in str(error):
             what = f"mesh {path.name!r} has elements in no physical group beside others that are in one"
             raise MeshError(f"{what}: put every curve, surface or volume that is saved into one, or save without Mesh.SaveAll") from None
-        reason = type(error).__name__
-        raise MeshError(f"mesh {path.name!r} is truncated, foreign or damaged ({reason} while reading): {_REMEDY}") from None
+        reason = "meshio gives up" if isinstance(error, SystemExit) else f"{type(error).__name__} while reading"
+        raise MeshError(f"mesh {path.name!r} is truncated, foreign or damaged ({reason}): {_REMEDY}") from None
 
 
 @contextlib.contextmanager

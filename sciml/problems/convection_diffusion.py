@@ -76,7 +76,8 @@ class ConvectionDiffusion(BoxProblem):
     @model_validator(mode="after")
     def _sensible(self) -> ConvectionDiffusion:
         if self.dimension != 2:
-            raise ValueError("dimension = 3 is not available for convection_diffusion: its flow has a streamfunction, set dimension = 2")
+            what = f"dimension = {self.dimension} is not available for convection_diffusion"
+            raise ValueError(f"{what}: its flow has a streamfunction, set dimension = 2")
         low, _ = law_range(self.diffusivity)
         if low < 0 or (low == 0 and self.diffusivity.kind != "log_normal"):
             raise ValueError(f"diffusivity can reach {low:g}; it must be positive: raise its lower bound, or take kind = 'log_normal'")

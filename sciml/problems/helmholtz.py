@@ -17,7 +17,8 @@ class Helmholtz(Elliptic):
     """Standing waves in a closed box, driven by a source; k is the wavenumber, 2 pi over the local wavelength.
 
     The equation has no unique solution where k^2 is an eigenvalue of the negative Laplacian under the problem's boundary conditions
-    (a resonance). A constant k there is refused when the equation is discretised.
+    (a resonance). A constant k there is refused when the equation is discretised, and so are waves of fewer than pi cells. A k that
+    varies, in space or from sample to sample, may come near a resonance: the solution is then large, and sensitive to k.
 
     Parameters
     ----------

@@ -50,6 +50,18 @@ def percent(value: float | None) -> str:
     return f"{figure(100.0 * value)}{NO_BREAK}%" if value is not None else figure(None)
 
 
+def size(count: int) -> str:
+    r"""A number of bytes in decimal units.
+
+    >>> size(812), size(1_234_567_890)
+    ('812\xa0bytes', '1.23\xa0GB')
+    """
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return with_unit(count / 10**power, unit)
+    return with_unit(count, "bytes")
+
+
 def duration(seconds: float | None) -> str:
     r"""A time span in the unit that a person would choose.
 

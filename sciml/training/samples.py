@@ -109,6 +109,8 @@ def open_split(data: str | Path | Samples, split: str) -> Samples:
         from sciml.data.loader import open_dataset
 
         data = open_dataset(data, split)
+        if not len(data):
+            raise DatasetError(f"split {split!r} of {data.root} has no samples: make more with `sciml generate`, or raise data.{split}")
     mesh = getattr(getattr(data, "manifest", None), "mesh", None)
     if mesh is not None:
         what = f"dataset {data.name!r} lies on the unstructured mesh {mesh.file!r} ({mesh.nodes} nodes)"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sciml.data.processes import one_thread
 from sciml.data.recipe import Recipe
 from sciml.discretize import SemiDiscrete, discretize, evolve, fields_of
+from sciml.errors import DatasetError
 from sciml.problems import Evolving, Problem
 from sciml.training.operator import TrainedOperator
 from sciml.training.resolution import on_grid
@@ -190,12 +191,23 @@ def _marching(problem: Evolving, parameters: Sequence[Fields], steps: int) -> So
 
 
 def _coarser(recipe: Recipe, samples: Samples, count: int) -> Iterator[tuple[Problem, Sequence[Fields]]]:
-    """The problem and its parameters on coarser grids."""
+    """The problem and its parameters on coarser grids, as far as these can hold it."""
     first = recipe.problem.domain.shape[0]
     for factor in _COARSENINGS:
         if first // factor >= 4:
             coarse = on_grid(recipe.problem, first // factor)
-            yield coarse, [coarse.sample(samples.provenance(index)["seed_words"], recipe.data.dtype) for index in range(count)]
+            drawn = [coarse.sample(samples.provenance(index)["seed_words"], recipe.data.dtype) for index in range(count)]
+            if all(_has_equations(coarse, parameters) for parameters in drawn):
+                yield coarse, drawn
+
+
+def _has_equations(problem: Problem, parameters: Fields) -> bool:
+    """Whether the problem's grid can hold it: a coarse one may lack its waves, or resonate."""
+    try:
+        discretize(problem, parameters)
+    except DatasetError:
+        return False
+    return True
 
 
 def _cells(problem: Problem) -> str:

@@ -18,7 +18,7 @@ from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
 from solvers.linear.minres import MINRES
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Method, System
+from solvers.linear.system import Method, System, looks_symmetric
 
 _DIRECT_ENTRIES = 200_000  # above this algebraic multigrid beats SuperLU at any tolerance
 _PATIENCE = 100  # iterations with a preconditioner that was made for another matrix, before one is made for this
@@ -39,7 +39,7 @@ def choose(system: System, *, planned: int = 1, rtol: float = 1e-8) -> tuple[Met
     return plan(system.A, planned=planned, rtol=rtol, preconditioned=system.M is not None).methods
 
 
-def plan(A: object, *, planned: int = 1, rtol: float = 1e-8, preconditioned: bool = False) -> Plan:
+def plan(A: object, *, planned: int = 1, rtol: float = 1e-8, preconditioned: bool = False, unknowns: int | None = None) -> Plan:
     """Methods from facts about the operator; where entries are known one of them is a direct solve, mostly the last.
 
     * a stencil with constant coefficients: fast transforms first,
@@ -56,57 +56,77 @@ def plan(A: object, *, planned: int = 1, rtol: float = 1e-8, preconditioned: boo
     planned : right-hand sides that will share the work on A.
     rtol : relative tolerance of the solves.
     preconditioned : whether the caller has an approximate inverse.
+    unknowns : number that the choice is made for, where A stands for the same problem on a finer grid; None is A's own.
     """
     if isinstance(A, StencilOperator):
         if A.constant is None:
-            return _for_stencil(A, planned, rtol)
+            return _for_stencil(A, planned, rtol, unknowns or A.size)
         rest = (MultigridCG(), AMG(), LU()) if A.is_definite else (MINRES(), LU())
         return Plan((FastPoisson(), *rest), "constant coefficients are diagonal under fast transforms")
     if not sp.issparse(A):
         return Plan((CG(),), "only the action of the operator is known")
-    own = _for_matrix(sp.csr_matrix(A), planned, rtol)
+    own = _for_matrix(sp.csr_matrix(A), planned, rtol, unknowns)
     if preconditioned:
         return Plan((CG(limit=_PATIENCE), *own.methods), "an approximate inverse comes with the matrix")
     return own
 
 
-def _for_stencil(A: StencilOperator, planned: int, rtol: float) -> Plan:
+def fitting(A: object) -> tuple[str, ...]:
+    """Names of the methods that an operator does not rule out: by what it is, and by being symmetric and definite as far as is known.
+
+    Parameters
+    ----------
+    A : `StencilOperator`, CSR matrix or `LinearOperator`.
+    """
+    if isinstance(A, StencilOperator):
+        fast = () if A.constant is None else ("fast_poisson",)
+        return (*fast, *(("multigrid_cg", "amg", "cg") if A.is_definite else ()), "minres", "lu")
+    if not sp.issparse(A):
+        return ("cg", "minres")
+    if not looks_symmetric(A):
+        return ("lu",)
+    return (*(("amg", "cg") if _looks_definite(sp.csr_matrix(A)) else ()), "minres", "lu")
+
+
+def _for_stencil(A: StencilOperator, planned: int, rtol: float, n: int) -> Plan:
     if A.is_definite:
-        if _lu_is_faster(A, planned, rtol):
+        if _lu_is_faster(A, planned, rtol, n):
             solves = "one solve" if planned == 1 else f"{planned} solves"
             return Plan((LU(), MultigridCG(), AMG()), f"at this size factorising for {solves} takes less than multigrid")
         # extreme contrasts stall the geometric hierarchy, rarely the algebraic one
         return Plan((MultigridCG(), AMG(), LU()), "varying coefficients, definite: multigrid takes time in proportion to the cells")
-    if len(A.grid_shape) < 3 and A.size <= _PLANE_CELLS:
+    if len(A.grid_shape) < 3 and n <= _PLANE_CELLS:
         return Plan((LU(),), "an indefinite operator in the plane: the factors stay small, and iterations may take long")
     return Plan((MINRES(), LU()), "an indefinite operator too large to factorise at once: its factors would take more time and memory")
 
 
-def _for_matrix(A: sp.csr_matrix, planned: int, rtol: float) -> Plan:
-    if not _amg_is_faster(A, planned, rtol):
-        return Plan((LU(),), f"a sparse matrix of {A.nnz:,} entries is factorised sooner than a hierarchy is set up and used")
+def _for_matrix(A: sp.csr_matrix, planned: int, rtol: float, unknowns: int | None) -> Plan:
+    n = unknowns or A.shape[0]
+    entries = round(A.nnz * n / A.shape[0])
+    if not _amg_is_faster(entries, n, planned, rtol):
+        return Plan((LU(),), f"a sparse matrix of {entries:,} entries is factorised sooner than a hierarchy is set up and used")
     if _looks_definite(A):
         return Plan((AMG(), LU()), "a large sparse matrix that looks symmetric positive definite")
     return Plan((LU(),), "a sparse matrix that is not symmetric positive definite")
 
 
-def _amg_is_faster(A: sp.csr_matrix, planned: int, rtol: float) -> bool:
+def _amg_is_faster(entries: int, n: int, planned: int, rtol: float) -> bool:
     """Compare models of the time of LU on a matrix from the plane and of PyAMG CG, in milliseconds, fitted like those below."""
-    if A.nnz > _DIRECT_ENTRIES:
+    if entries > _DIRECT_ENTRIES:
         return True
-    thousands, decades = A.nnz / 1000, _decades(rtol)
-    lu = 0.032 * thousands * math.log2(A.shape[0] + 1) + 0.003 * thousands * planned
+    thousands, decades = entries / 1000, _decades(rtol)
+    lu = 0.032 * thousands * math.log2(n + 1) + 0.003 * thousands * planned
     return 3 + (0.205 + 0.029 * decades * planned) * thousands < lu
 
 
-def _lu_is_faster(A: StencilOperator, planned: int, rtol: float) -> bool:
+def _lu_is_faster(A: StencilOperator, planned: int, rtol: float, n: int) -> bool:
     """Compare models of the time of LU and of multigrid CG, in microseconds.
 
     Their constants are fits to the figures of ``python -m validation bench auto``, one core of an Intel Xeon. Only their ratios count,
     and those differ less between processors than times do. The powers are those of nested dissection (George 1973, "Nested dissection of a
     regular finite element mesh"), N log N for the factors in the plane and N^(4/3) in space, times N^(1/3) more for factorising in space.
     """
-    n, decades = A.size, _decades(rtol)
+    decades = _decades(rtol)
     low, high = A.facts.smallest, A.facts.largest
     contrast = min(math.log10(high / low), 4.0) if low > 0 and np.isfinite(high) else 4.0
     if len(A.grid_shape) < 3:

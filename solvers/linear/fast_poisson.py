@@ -59,7 +59,7 @@ class FastPoisson:
 
     def _solve(self, A: Any, B: Array) -> Array:
         if not isinstance(A, StencilOperator) or A.constant is None:
-            raise TypeError("method 'fast_poisson' needs a StencilOperator with constant coefficients: take 'multigrid_cg'")
+            raise TypeError("method 'fast_poisson' needs a StencilOperator with constant coefficients: take 'auto'")
         return fast_solve(A.constant, B.reshape(-1, *A.grid_shape)).reshape(B.shape)
 
 

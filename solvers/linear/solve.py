@@ -55,7 +55,7 @@ def linear_solve(
 
     Parameters
     ----------
-    A : `StencilOperator`, SciPy sparse matrix, dense array, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
+    A : `StencilOperator`, SciPy sparse matrix, dense array or lists, or anything `scipy.sparse.linalg.aslinearoperator` takes; n x n.
     b : right-hand side with n entries, flat or in the grid's shape; the solution has its shape.
     method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "deflated_cg", "minres", "gmres", "gcrodr", "lu", or a settings object
         such as ``GCRODR(restart=30, recycle_dim=10)``.
@@ -207,8 +207,8 @@ def _batch(A: Any, B: np.ndarray, X0: np.ndarray | None, M: Any, maxiter: int | 
 def _operator(A: Any) -> StencilOperator | sp.csr_matrix | LinearOperator:
     if isinstance(A, StencilOperator):
         return A
-    if sp.issparse(A) or isinstance(A, np.ndarray):
-        matrix = sp.csr_matrix(A)
+    if sp.issparse(A) or isinstance(A, (np.ndarray, list, tuple)):
+        matrix = sp.csr_matrix(A if sp.issparse(A) else np.atleast_2d(np.asarray(A)))
         return matrix.astype(np.result_type(matrix.dtype, np.float64))
     return aslinearoperator(A)
 

@@ -37,7 +37,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     # ---- what people look at ----
     "sciml.report": (STORED, {"numpy", "matplotlib", "rich"}),
     "sciml.terminal": (LEAVES | {"sciml.report"}, {"typer", "rich"}),
-    "sciml.progress": ({"sciml.terminal"}, {"rich"}),
+    "sciml.progress": ({"sciml.terminal", "sciml.report"}, {"rich"}),
     "sciml.cli": (STORED | {"sciml.terminal", "sciml.progress", "sciml.io", "sciml.training", "sciml.report"}, {"typer"}),
     "sciml.__main__": ({"sciml.cli"}, set()),
     "sciml": ({"sciml.data"}, set()),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,14 +23,16 @@ import pytest
 
 from sciml import generate, load_recipe
 from sciml.data import cluster
-from sciml.data.generate import _describe, _draw_first
+from sciml.data.generate import describe
 from sciml.data.layout import ShardLayout
 from sciml.data.manifest import read_manifest
 from sciml.data.provenance import notes
 from sciml.data.recipe import Recipe
+from sciml.data.solve import draw
 from sciml.data.store import Store
 from sciml.data.verify import verify
 from sciml.errors import ClusterError, DatasetError
+from sciml.problems import seed_words
 
 distributed = pytest.importorskip("distributed")
 
@@ -211,6 +215,27 @@ def test_scheduler_that_goes_away(start: Start, tmp_path: Path) -> None:
     assert generate(recipe(), path, samples=done + 10).already_there >= done
 
 
+def test_waiting_for_a_first_worker_is_told_and_ends_when_one_joins(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sciml.data.cluster._WORKERS_PATIENCE", 0.2)
+    dask = start(0)
+
+    class Joining(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            dask.add_worker()
+
+    handler, last_resort = Joining(), threading.Timer(20.0, dask.add_worker)  # or a test without the warning would wait for ever
+    last_resort.start()
+    logging.getLogger("sciml.data.cluster").addHandler(handler)
+    try:
+        assert generate(recipe(), tmp_path / "data", samples=4, cluster=dask.address).generated == 4
+    finally:
+        last_resort.cancel()
+        logging.getLogger("sciml.data.cluster").removeHandler(handler)
+    assert f"no worker has joined {dask.address}: start `dask worker {dask.address}`" in caplog.text
+
+
 def test_worker_without_the_package(start: Start, tmp_path: Path) -> None:
     dask = start(0)
     dask.add_worker(WITHOUT_PACKAGE)
@@ -342,8 +367,7 @@ def test_message_to_a_worker_names_no_module_of_ours() -> None:
             sent.append(cloudpickle.dumps(message))
             return Future()
 
-    manifest = _describe(recipe(), _draw_first(recipe()), 4)
+    manifest = describe(recipe(), draw(recipe(), seed_words(0, 0, 0)), 4)
     cluster.submit_shard(Recorder(), recipe(), Path("/data"), ShardLayout(manifest, "train", 0, 4))  # type: ignore[arg-type]
     script = "import sys, pickle; sys.modules['sciml'] = None; pickle.loads(sys.stdin.buffer.read())"
     subprocess.run([sys.executable, "-c", script], input=sent[0], check=True, timeout=60)
-

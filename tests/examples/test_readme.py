@@ -15,6 +15,9 @@ from typer.testing import CliRunner
 
 from sciml.cli import app
 from sciml.data.info import describe
+from sciml.data.recipe import DataSettings, Recipe, SolverSettings
+from sciml.fields import Constant
+from sciml.problems import problem_kinds
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +29,7 @@ SCIML = [words[1:] for words in COMMANDS if words[0] == "sciml"]
 
 
 def test_python_blocks_run(tmp_path: Path) -> None:
-    (code,) = PYTHON
+    code, _ = PYTHON
     assert len(code.splitlines()) == 12
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}  # on a busy machine, threads that spin take for ever
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -37,6 +40,31 @@ def test_python_blocks_run(tmp_path: Path) -> None:
     median, worst = (float(figure) for figure in re.findall(r"\d\.\d+", last))
     assert "20 test samples" in last
     assert 0.0 < median < worst < 0.5
+
+
+def test_a_system_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(PYTHON[1], {})
+    method, iterations, residual = capsys.readouterr().out.split()
+    assert method == "multigrid_cg"
+    assert 0 < int(iterations) < 40
+    assert float(residual) <= 1e-8
+
+
+def test_every_key_of_a_recipe_is_listed_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| (`\[?\w+.*?|top) \| (.*) \|$", README, flags=re.MULTILINE))
+    listed = {name: set(re.findall(r"`(\w+)`", keys)) for name, keys in rows.items()}
+    assert listed["top"] | {"problem", "solver", "data"} == set(Recipe.model_fields)
+    for kind, problem in problem_kinds().items():
+        if problem.__module__.startswith("sciml."):
+            (own,) = [keys for name, keys in listed.items() if f"`{kind}`" in name]
+            place = "`[problem]` on a mesh" if kind.startswith("mesh_") else "`[problem]` on a box"
+            assert own | listed[place] == set(problem.model_fields), kind
+            (row,) = [keys for name, keys in rows.items() if f"`{kind}`" in name]
+            for key, default in re.findall(r"`(\w+)` = ([\d.]+)", row):
+                assert problem.model_fields[key].default in (float(default), Constant(value=float(default))), (kind, key)
+    for section, settings in {"`[solver]`": SolverSettings, "`[data]`": DataSettings}.items():
+        told = re.findall(r'`(\w+)` = "?([\w.-]+)"?', rows[section])
+        assert told == [(name, str(field.default)) for name, field in settings.model_fields.items()]
 
 
 def test_import_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,12 +184,14 @@ def test_every_reader_refuses_a_hostile_shard(sound: Path, tmp_path: Path, name:
         lambda: open_dataset(root)[0],
         lambda: open_dataset(root).field("pressure"),
         lambda: open_dataset(root).provenance(0),
-        lambda: describe(root),
         lambda: export_sample(root, tmp_path / "a.vtkhdf", split="train"),
     ):
         with pytest.raises(DatasetError) as caught:
             read()
         assert "root:" not in str(caught.value), "content of another file leaked"
+    (named,) = describe(root)["damaged"]
+    assert FIRST in named
+    assert "root:" not in named
     report = verify(root)
     assert {check.name for check in report.checks if not check.passed} == {"samples missing", "shards that do not follow the layout"}
 

@@ -166,6 +166,19 @@ def test_export_writes_the_asked_sample(data: Path, tmp_path: Path) -> None:
         assert np.array_equal(np.sort(file["VTKHDF/CellData/pressure"][()].ravel()), np.sort(pressure.ravel()))
 
 
+def test_too_few_samples_for_a_split_are_told_and_not_a_dead_end(tmp_path: Path) -> None:
+    made = sciml("generate", "burgers", "--set", "problem.resolution=64", "--samples", 2, "--out", tmp_path / "d")
+    assert made.stderr.splitlines()[-1].startswith("note: too few samples for a share in valid and test")
+    assert sciml("generate", "darcy", *SMALL, "--samples", 2, "--out", tmp_path / "e", "-q").stderr == ""
+    assert "give --split train" in refused("export", tmp_path / "e", "--out", tmp_path / "x.vtkhdf")
+    assert sciml("export", tmp_path / "e", "--split", "train", "--out", tmp_path / "new" / "x.vtkhdf").exit_code == 0
+    assert (tmp_path / "new" / "x.vtkhdf").is_file()
+    one_axis = refused("export", tmp_path / "d", "--split", "train", "--out", tmp_path / "x.vtkhdf")
+    assert "sciml.open_dataset" in one_axis
+    assert "sciml report" not in one_axis
+    assert "split 'valid'" in refused("train", tmp_path / "e", "--modes", 4, "--out", tmp_path / "r", "-q")
+
+
 @pytest.mark.parametrize(("gate", "code"), [(1e9, 0), (1e-9, 1)])
 def test_evaluate_is_judged_by_the_gate(run: Path, gate: float, code: int) -> None:
     result = sciml("evaluate", run, "--gate", gate, "--json", "-q")
@@ -258,6 +271,9 @@ def test_truncated_shard_is_refused(tmp_path: Path) -> None:
     assert sciml("generate", "darcy", *SMALL, "--samples", 6, "--out", out, "-q").exit_code == 0
     shard = next(out.glob("data/train/*.hdf5"))
     shard.write_bytes(shard.read_bytes()[:2000])
+    told = sciml("info", out)
+    assert (told.exit_code, "seed: 3" in told.stdout.splitlines()) == (1, True)
+    assert "run the same `sciml generate` command" in told.stderr
     assert shard.name in refused("train", out, "--modes", 4, "--out", tmp_path / "r", "-q")
 
 

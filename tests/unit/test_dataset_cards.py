@@ -1,11 +1,13 @@
 """The facts on every dataset card are those of its recipe and of its refinement study."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from sciml.data.recipe import list_recipes
+from sciml.data.recipe import list_recipes, load_recipe
 from sciml.grid import Grid
 from validation.cases import dataset_accuracy
 
@@ -59,6 +61,15 @@ def test_card_agrees_with_recipe(recipe):
     }
     assert command in card
     assert f"first {study['details']['samples']} training samples" in card
+
+
+@pytest.mark.skipif(not DATASETS.is_dir(), reason="cards are read from the checkout")
+@pytest.mark.parametrize("recipe", list_recipes(), ids=lambda recipe: recipe.name)
+def test_every_override_on_a_card_is_valid(recipe):
+    card = (DATASETS / recipe.name / "README.md").read_text()
+    for command in re.findall(r"`(--set [^`]+)`", card):
+        overrides = [word for word in shlex.split(command) if word != "--set"]
+        assert load_recipe(recipe.name, overrides).problem.kind == recipe.problem.kind
 
 
 @pytest.mark.slow

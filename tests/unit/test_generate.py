@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data import solve
+from sciml.data.plan import plan_generation
 from sciml.data.processes import executor
 from sciml.data.recipe import Recipe
 from sciml.data.solve import solve_samples
@@ -23,6 +25,7 @@ from sciml.discretize import discrete_residual
 from sciml.errors import DatasetError, RecipeError
 from sciml.problems import seed_words
 from solvers import Solution, SolverError, Status
+from solvers.linear.auto import fitting
 
 SPLITS = ("train", "valid", "test")
 
@@ -190,7 +193,9 @@ def test_scalars_and_sides_and_three_dimensions(tmp_path: Path) -> None:
 
 
 def test_seed_of_the_call_wins_and_is_recorded(whole: Path, tmp_path: Path) -> None:
-    generate(small(), tmp_path / "other", samples=4, seed=4)
+    recipe = small()
+    generate(recipe, tmp_path / "own", samples=4)
+    generate(recipe, tmp_path / "other", samples=4, seed=4)
     dataset = open_dataset(tmp_path / "other")
     assert (dataset.manifest.seed, dataset.recipe.data.seed) == (4, 4)
     assert dataset.provenance(1)["seed_words"] == seed_words(4, 0, 1)
@@ -214,12 +219,68 @@ def test_unsolved_sample_is_named_and_never_stored(tmp_path: Path, monkeypatch: 
         return [Solution(solution.x, Status.MAX_ITERATIONS, 5, solution.residual_norms, "cg", solution.info)]
 
     monkeypatch.setattr(solve, "linear_solve_many", fails_at_seventh)
-    with pytest.raises(
-        SolverError, match=r"sample 6 of stream 0 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"
-    ):
+    with pytest.raises(SolverError, match=r"train sample 6 of recipe 'darcy' \(seed 3\) was not solved: cg ended with MAX_ITERATIONS"):
         generate(small(), tmp_path / "data", samples=20)
     monkeypatch.setattr(solve, "linear_solve_many", real)
     assert generate(small(), tmp_path / "data", samples=20).already_there == 4  # the chunk before
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "sentence"),
+    [
+        ("darcy", "solver.method=fast_poisson", "'darcy' has varying coefficients; take one of auto, multigrid_cg, amg, cg, minres, lu"),
+        ("helmholtz", "solver.method=fast_poisson", "varying coefficients and may be indefinite; take one of auto, minres, lu"),
+        ("helmholtz", "solver.method=multigrid_cg", "take one of auto, minres, lu"),
+        ("convection-diffusion", "solver.method=fast_poisson", "a sparse matrix that is not symmetric; take one of auto, lu"),
+        ("convection-diffusion", "solver.method=multigrid_cg", "take one of auto, lu"),
+        ("darcy-mesh", "solver.method=multigrid_cg", "has a sparse matrix; take one of auto, amg, cg, minres, lu"),
+        ("darcy", "problem.permeability.low=1e-300", "'permeability' gives 1e-300, which float32 cannot hold: set data.dtype = 'float64'"),
+        ("darcy-lognormal", "problem.permeability.field.amplitude=300", "which float32 cannot hold: .*(float64|lower its amplitude)"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_words_of_the_recipe(name: str, override: str, sentence: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, [override])
+    for act in (lambda: generate(recipe, tmp_path / "data", samples=2), lambda: plan_generation(recipe, samples=2)):
+        with pytest.raises(RecipeError, match=sentence):
+            act()
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"recipe": "darcy"}, "recipe = 'darcy' is a str: give what sciml.load_recipe returns"),
+        ({"samples": 4.5}, "samples = 4.5 is not a whole number"),
+        ({"seed": -1}, "seed = -1 is out of range"),
+        ({"workers": "2"}, "workers = '2' is not a whole number"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        generate(**{"recipe": small(), "out": tmp_path / "data", **arguments})
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("method", ["multigrid_cg", "amg", "cg", "minres", "lu"])
+@pytest.mark.parametrize("name", ["poisson", "darcy", "convection-diffusion", "darcy-mesh"])
+def test_methods_that_are_offered_do_solve(name: str, method: str) -> None:
+    overrides = ["problem.resolution=12"] * (name != "darcy-mesh")
+    recipe = load_recipe(name, [f"solver.method={method}", "solver.rtol=1e-6", *overrides])
+    words = seed_words(0, 0, 0)
+    system = solve.discretized(recipe, words, solve.draw(recipe, words))
+    if method in fitting(system.operator):
+        assert solve.solve_samples(recipe, 0, [0])[0][1].method == method
+    else:
+        with pytest.raises((SolverError, TypeError)):
+            solve.solve_samples(recipe, 0, [0])
+
+
+def test_a_tolerance_out_of_reach_is_answered_with_one_that_works(tmp_path: Path) -> None:
+    overrides = ["problem.resolution=32", "problem.permeability.high=1e9"]
+    with pytest.raises(SolverError, match=r"differ by a factor of \de\+\d+: loosen solver.rtol, as --set solver.rtol=") as caught:
+        generate(load_recipe("darcy", [*overrides, "solver.rtol=1e-12"]), tmp_path / "data", samples=4)
+    rtol = re.search(r"--set (solver.rtol=\S+)", str(caught.value))[1]
+    assert generate(load_recipe("darcy", [*overrides, rtol]), tmp_path / "data", samples=4).generated == 4
 
 
 def test_what_is_solved_is_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +292,9 @@ def test_what_is_solved_is_what_is_stored(tmp_path: Path, monkeypatch: pytest.Mo
         return real(problem, parameters)
 
     monkeypatch.setattr(solve, "discretize", recording)
-    generate(load_recipe("darcy-lognormal", ["problem.resolution=8"]), tmp_path / "data", samples=2)
+    generate(load_recipe("darcy-lognormal", ["problem.resolution=8"]), tmp_path / "data", samples=2)  # the first one is looked at before
     stored = open_dataset(tmp_path / "data").field("permeability")
-    np.testing.assert_array_equal(np.array(solved), stored.astype(np.float64))
+    np.testing.assert_array_equal(np.array(solved[1:]), stored.astype(np.float64))
     assert len(np.unique(stored)) > 100
 
 

@@ -1,5 +1,7 @@
 """Resonances, signature and refusals of Helmholtz's equation."""
 
+import re
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -51,6 +53,29 @@ def test_a_resonance_is_refused_and_its_neighbourhood_is_not(name, discrete):
     for relative in (1e-6, -1e-6):
         system = discretize(at(eigenvalue * (1 + relative)), source)
         assert linear_solve(system.operator, system.rhs).raise_for_status().relative_residual <= 1e-8
+
+
+@pytest.mark.parametrize(
+    ("law", "refused"),
+    [
+        (Constant(value=31.9), False),
+        (Constant(value=32.1), True),  # 2/h with h = 1/16
+        (Uniform(low=1.0, high=125.0), True),  # the bound counts, not the draw
+    ],
+)
+def test_waves_that_the_grid_does_not_have_are_refused(law, refused):
+    problem = Helmholtz(resolution=(16, 24), wavenumber=law)
+    drawn = {"source": np.ones((16, 24)), "wavenumber": np.asarray(1.0)}
+    if not refused:
+        assert discretize(problem, drawn).rhs.shape == (16, 24)
+        return
+    with pytest.raises(
+        DatasetError, match=r"cells a wavelength and needs more than 3.14 .*raise problem.resolution to (\d+) at least"
+    ) as error:
+        discretize(problem, drawn)
+    enough = int(re.search(r"resolution to (\d+)", str(error.value))[1])
+    source = {"source": np.ones((enough, enough)), "wavenumber": np.asarray(1.0)}
+    assert discretize(problem.refined(enough), source).rhs.size == enough**2
 
 
 @pytest.mark.parametrize(("name", "negative", "distance"), [("helmholtz", 8, 8.0), ("helmholtz3d", 7, 3.0)])

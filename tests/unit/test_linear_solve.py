@@ -20,6 +20,10 @@ def jump_operator(shape, sides, contrast=100.0, reaction=0.0):
     return diffusion_operator(a, spacing=spacing, sides=sides, reaction=reaction)
 
 
+def test_nested_lists_are_a_matrix():
+    np.testing.assert_allclose(linear_solve([[2, 0], [0, 4]], [1, 2]).raise_for_status().x, [0.5, 0.5], rtol=1e-12)
+
+
 @pytest.mark.parametrize("method", ["multigrid_cg", "amg", "lu", "cg", "auto"])
 @pytest.mark.parametrize("sides", [(DD, DD), (NN, DD), (PP, DN), (NN, NN), (PP, PP), (DD, PP, NN), (NN, PP, NN)], ids=str)
 def test_every_method_agrees_with_an_independent_dense_solve(method, sides):

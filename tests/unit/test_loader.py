@@ -48,3 +48,12 @@ def test_chunks_are_not_kept_by_hdf5(data: Path) -> None:
     reader = next(iter(dataset._readers.values()))
     assert isinstance(reader, ShardReader)
     assert reader.file["t0_fields/pressure"].id.get_access_plist().get_chunk_cache()[1] == 0
+
+
+def test_a_dataset_shows_what_it_holds_and_takes_whole_numbers_only(data: Path) -> None:
+    dataset = open_dataset(data, "valid")
+    assert repr(dataset) == f"<Dataset 'darcy', split 'valid': 4 samples of permeability -> pressure on 8 x 8, in {str(data)!r}>"
+    np.testing.assert_array_equal(dataset[np.int64(-1)]["pressure"], dataset[3]["pressure"])
+    for index in (slice(0, 2), "0", 1.0):
+        with pytest.raises(TypeError, match="is not a whole number: take samples one by one, or a slice of field"):
+            dataset[index]  # type: ignore[index]

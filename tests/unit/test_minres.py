@@ -141,7 +141,10 @@ def test_methods_for_definite_operators_say_that_this_one_is_not(method):
 @pytest.mark.parametrize("method", ["cg", "amg", "minres"])
 def test_methods_for_symmetric_matrices_say_that_this_one_is_not(method):
     A = sp.diags([-1.0, 3.0, -0.5], [-1, 0, 1], shape=(50, 50), format="csr")
-    assert linear_solve(A, np.ones(50), method).status is Status.INDEFINITE
+    solution = linear_solve(A, np.ones(50), method)
+    assert solution.status is Status.INDEFINITE
+    assert ("take method='minres'" in solution.diagnosis) == (method != "minres")
+    assert "method='lu'" in solution.diagnosis
     assert linear_solve(A, np.ones(50)).status is Status.SUCCESS
 
 

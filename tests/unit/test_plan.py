@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_a_large_problem_is_timed_on_a_coarser_grid() -> None:
     assert 200_000 < cells[0] * cells[1] <= 300_000
     assert plan.seconds == pytest.approx(50_000 * plan.seconds_a_sample, rel=0.01)
     assert plan.bytes == pytest.approx(100_000 * 2 * 4 * 1200**2, rel=0.01)
+
+
+def test_what_is_planned_for_a_large_grid_is_what_that_grid_gets_and_costs_little() -> None:
+    tracemalloc.start()
+    plan = plan_generation(load_recipe("helmholtz", ["problem.resolution=2048"]), samples=10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert plan.methods == ("minres", "lu")  # the grid that is looked at is small enough for LU
+    assert peak < 5 * 2048**2 * 8  # a single vector-sized array of MINRES or two stored samples on the grid asked for would take that
+    assert plan.bytes == pytest.approx(10 * 3 * 4 * 2048**2, rel=0.01)
+
+
+def test_a_wave_that_a_coarser_grid_does_not_hold_is_planned_on_its_own_grid() -> None:
+    law = "problem.wavenumber={kind='uniform',low=1100.0,high=1200.0}"
+    plan = plan_generation(load_recipe("helmholtz", ["problem.resolution=640", law, "solver.rtol=1e-6"]), samples=1)
+    assert plan.timed_on == "640 x 640"
 
 
 def test_a_method_that_the_recipe_names_is_the_plan() -> None:

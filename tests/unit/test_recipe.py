@@ -42,14 +42,14 @@ def test_overrides_are_validated_and_change_the_identity():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("problem.resoluton=64", "unknown key 'problem.resoluton', did you mean 'problem.resolution'"),
+        ("problem.resoluton=64", "unknown key 'problem.resoluton', did you mean 'problem.resolution'\\? remove or correct"),
         ("problem.permeability.field.tua=3", "unknown key 'problem.permeability.field.tua', did you mean 'problem.permeability.field.tau'"),
         ("problem.resolution=1", "problem.resolution = 1: .*greater than or equal to 2"),
         ("problem.resolution=[8,8,8]", "does not fit dimension = 2"),
         ("problem.permeability.low=nan", "permeability.low = nan: .*finite"),
         ("problem.permeability.high=inf", "finite"),
         ("problem.permeability.low=-3", "permeability can reach -3; it must be positive"),
-        ("problem.kind=darcey", "'darcey' is not a known problem, did you mean 'darcy'"),
+        ("problem.kind=darcey", "'darcey' is not a known problem, did you mean 'darcy'\\? known: burgers"),
         ("problem.boundary.x_low=periodic", "x_low is periodic and x_high is dirichlet"),
         ("problem.boundary.z_low=neumann", "names a z side, but dimension = 2"),
         ("solver.rtol=0.5", "solver.rtol = 0.5"),
@@ -64,11 +64,35 @@ def test_overrides_are_validated_and_change_the_identity():
         ("problem.boundary=dirichlet", "problem.boundary = 'dirichlet': give a table"),
         ("problem.boundary.x_low=neuman", "choose kind from 'dirichlet', 'neumann', 'periodic', did you mean 'neumann'"),
         ("name.x=1", "'name' is a plain value"),
+        ("problem.kind=helmholz", "did you mean 'helmholtz'\\? known"),
+        ("problem.permeability.low=20", "recipe darcy: problem.permeability: low = 20.0 must be smaller than high = 12.0"),
+        ("problem.source={kind='uniform',low=2,high=1}", "recipe darcy: problem.source: low = 2.0 must be smaller than high"),
+        ("problem={dimension=2}", "kind is missing; choose one of burgers"),
     ],
 )
 def test_bad_overrides_name_field_value_and_remedy(override, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe("darcy", [override])
+
+
+def test_what_is_wrong_with_an_evolving_recipe_is_said_without_a_detour():
+    with pytest.raises(RecipeError, match=r"^recipe heat: solver.method = 'lu' solves linear systems"):
+        load_recipe("heat", ["solver.method=lu"])
+    with pytest.raises(RecipeError, match=r"problem.times = \[\]: give one entry at least"):
+        load_recipe("heat", ["problem.times=[]"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("darcy", "problem.resolution=16"), r"is one text: give a list, as \['problem.resolution=16'\]"),
+        ((None,), "recipe None is neither a name nor a path"),
+        ((3,), "recipe 3 is neither"),
+    ],
+)
+def test_wrong_types_are_one_sentence(arguments, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(*arguments)
 
 
 def test_unknown_recipe_offers_the_nearest():
@@ -84,6 +108,15 @@ def test_bad_files(tmp_path):
     refuse(tmp_path, MINIMAL + "# " + "x" * (1 << 20), "small TOML file")
     refuse(tmp_path, MINIMAL.replace("mine", "../evil"), "name = '../evil'")
     refuse(tmp_path, MINIMAL.replace('title = "Mine"\n', ""), "title is missing")
+    refuse(tmp_path, MINIMAL.replace("[problem]", "[problm]"), r"unknown key 'problm', did you mean 'problem'\? remove or correct it")
+    refuse(tmp_path, MINIMAL.replace("[problem]", "[elsewhere.problem]"), "unknown key 'elsewhere'; remove or correct it")
+    refuse(
+        tmp_path,
+        MINIMAL.replace('kind = "poisson"', 'kind = "mesh_poisson"\nmesh = "no.msh"'),
+        "mesh '[^']*no.msh' is not a file: check the name$",
+    )
+    (tmp_path / "junk.msh").write_text("junk")
+    refuse(tmp_path, MINIMAL.replace('kind = "poisson"', 'kind = "mesh_poisson"\nmesh = "junk.msh"'), r"damaged \(meshio gives up\)")
     refuse(tmp_path, MINIMAL + "solution = 3\n", "solution = 3")
     refuse(tmp_path, MINIMAL + "resolution = 99999999999999999999\n", "resolution")
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")

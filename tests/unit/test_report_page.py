@@ -250,7 +250,7 @@ def test_a_run_whose_data_are_gone_or_were_in_memory(tmp_path: Path) -> None:
     moved["data"]["path"] = str(tmp_path / "nowhere")
     page = read(write_report(write_run(tmp_path / "moved", moved), tmp_path / "r.html"))
     assert "The dataset cannot be read:" in page
-    assert "nowhere holds no manifest.json" in page
+    assert "nowhere does not exist" in page
     page = read(write_report(write_run(tmp_path / "memory", config(None)), tmp_path / "r.html"))
     assert "trained on arrays in memory" in page
 

@@ -12,20 +12,22 @@ import sys
 
 import pytest
 import typer
+from numba import njit
 from typer.testing import CliRunner
 
 from sciml import terminal
 from sciml.checks import Check, CheckReport
+from sciml.cli import _telling_of_compilation
 from sciml.errors import DatasetError
 from sciml.progress import Progress
-from sciml.terminal import print_figures, print_report, verb
+from sciml.terminal import plan_in_words, print_figures, print_report, resumable_verb, verb
 from solvers import SolverError
 
 
-def run(body, *arguments: str):
+def run(body, *arguments: str, ending=verb):
     """Result of a command whose only verb is `body`."""
     app = typer.Typer()
-    app.command()(verb(body))
+    app.command()(ending(body))
     return CliRunner().invoke(app, arguments)
 
 
@@ -63,12 +65,13 @@ def test_a_defect_keeps_its_traceback() -> None:
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+@pytest.mark.parametrize(("ending", "kept"), [(verb, "nothing is kept; begin again"), (resumable_verb, "what is complete is kept; go on")])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_with_130_and_the_command_that_goes_on(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_end_with_130_and_the_command_that_goes_on(number: int, ending, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["sciml", "generate", "my recipe.toml", "--out", "data"])
-    result = run(lambda: os.kill(os.getpid(), number))
+    result = run(lambda: os.kill(os.getpid(), number), ending=ending)
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == "  sciml generate 'my recipe.toml' --out data"
+    assert result.stderr.splitlines() == [f"interrupted: {kept} with", "  sciml generate 'my recipe.toml' --out data"]
 
 
 def test_signal_that_a_library_turns_into_its_own_error_still_ends_with_130() -> None:
@@ -129,6 +132,37 @@ def test_a_failed_check_is_exit_code_1(observed: float, code: int, as_json: bool
     assert json.loads(result.stdout)["passed"] is (code == 0) if as_json else "median relative L2" in result.stdout
 
 
+def test_what_was_found_wrong_and_its_remedy_stand_below_the_table() -> None:
+    details = {"problems": ["train sample 3 differs"], "remedy": "run it again"}
+    result = run(lambda: print_report(CheckReport("verify", [Check("a", 1, "<=", 0)], 0.1, details), as_json=False))
+    assert result.stdout.splitlines()[-2:] == ["  train sample 3 differs", "remedy: run it again"]
+
+
+def test_a_plan_is_told_in_units_of_people() -> None:
+    figures = {"unknowns": 65536, "methods": ("cg", "amg", "lu"), "seconds_a_sample": 0.0123, "seconds": 7320.0, "bytes": 1_234_567_890}
+    words = {name: text.replace("\xa0", " ") for name, text in plan_in_words(figures).items()}
+    assert words == {
+        "unknowns": "65,536",
+        "methods": "cg (where it fails: amg, then lu)",
+        "seconds_a_sample": "12.3 ms",
+        "seconds": "2 h 02 min",
+        "bytes": "1.23 GB",
+    }
+
+
+def test_compilation_is_told_once_and_only_when_it_happens(capsys: pytest.CaptureFixture[str]) -> None:
+    with _telling_of_compilation(quiet=False):
+        assert njit(lambda x: x + 1)(1) == 2
+        assert njit(lambda x: x + 2)(1) == 3
+    assert capsys.readouterr().err == "compiling kernels, once per installation ...\n"
+    with _telling_of_compilation(quiet=False):
+        pass
+    with _telling_of_compilation(quiet=True):
+        assert njit(lambda x: x + 3)(1) == 4
+    assert njit(lambda x: x + 4)(1) == 5
+    assert capsys.readouterr().err == ""
+
+
 def test_no_check_at_all_is_a_failure() -> None:
     assert run(lambda: print_report(CheckReport("empty", [], seconds=0.0), as_json=True)).exit_code == 1
 
@@ -147,6 +181,8 @@ def test_progress_in_a_log_is_a_line_at_the_ends_and_every_few_seconds(monkeypat
     lines = lines_of(monkeypatch, io.StringIO(), interval=30.0)
     assert [line.split()[1] for line in lines] == ["1/100", "31/100", "61/100", "91/100", "100/100"]
     assert lines[0] == "generate 1/100  residual 3.14e-09  method [lu]"
+    assert lines[1] == "generate 31/100  1 min 09 s left  residual 3.14e-09  method [lu]".replace("1 min 09 s", "1\xa0min\xa009\xa0s")
+    assert lines[-1] == "generate 100/100  residual 3.14e-09  method [lu]"
 
 
 def test_quiet_progress_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,12 @@ def invoke(run, *arguments: str):
     return CliRunner().invoke(made_up, arguments)
 
 
+def test_help_of_a_benchmark_says_what_its_options_mean() -> None:
+    told = CliRunner().invoke(app, ["bench", "mesh-hierarchy", "--help"], env={"COLUMNS": "200"}).stdout
+    assert "media of each law on meshes of plane^2 and cube^3 boxes" in told
+    assert all(entry.run.__doc__ for entry in (*entries(cases), *entries(benchmarks)))
+
+
 def made_up(*, observed: float = 0.5, steps: int = 1) -> CheckReport:
     if steps < 1:
         raise DatasetError(f"steps = {steps} is too few; choose 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sciml import generate, load_recipe
+from sciml import generate, load_recipe, open_dataset
 from sciml.data.durable import sha256_of_file
 from sciml.data.info import describe
 from sciml.data.manifest import read_manifest
@@ -73,6 +74,59 @@ def test_flipped_bit(dataset: Path) -> None:
     content[place] ^= 1
     (dataset / FIRST).write_bytes(content)
     assert failed(dataset) == {"samples missing", "shards with another SHA-256", "samples with another SHA-256"}
+
+
+def test_the_place_and_the_remedy_are_told_and_every_sample_is_counted(dataset: Path) -> None:
+    (dataset / FIRST).write_bytes((dataset / FIRST).read_bytes()[:2000])
+    seen = []
+    details = verify(dataset, progress=lambda *event: seen.append(event)).details
+    assert FIRST in details["problems"][0]
+    assert details["remedy"].startswith(f"run the same `sciml generate` command with --out {dataset} again")
+    assert seen[-1] == ("verify", 6, 10, {})
+    generate(load_recipe("darcy", ["problem.resolution=8", "data.shard_samples=4"]), dataset, samples=10)
+    mended = verify(dataset, regenerate=2, progress=lambda *event: seen.append(event))
+    assert mended.passed
+    assert "remedy" not in mended.details
+    assert seen[-1] == ("regenerate", 2, 2, {})
+
+
+def test_info_describes_the_rest_of_a_damaged_dataset(dataset: Path) -> None:
+    before = describe(dataset)
+    assert "damaged" not in before
+    (dataset / FIRST).write_bytes((dataset / FIRST).read_bytes()[:2000])
+    facts = describe(dataset)
+    assert FIRST in facts["damaged"][0]
+    assert "`sciml generate`" in facts["remedy"]
+    assert sum(facts["solver"]["methods"].values()) == sum(before["solver"]["methods"].values()) - 4
+
+
+def test_info_counts_what_an_interrupted_generation_goes_on_from(tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    recipe = load_recipe("darcy", ["problem.resolution=8", "data.shard_samples=10"])
+    with pytest.raises(KeyboardInterrupt):
+        generate(recipe, tmp_path / "data", samples=20, progress=interrupt)
+    facts = describe(tmp_path / "data")
+    assert facts["samples"] == {"train": 0, "valid": 0, "test": 0}
+    assert facts["in_progress"]["train"] == generate(recipe, tmp_path / "data", samples=20).already_there == 4
+    assert "in_progress" not in describe(tmp_path / "data")
+
+
+def test_a_folder_that_is_missing_is_not_one_without_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nosuch does not exist: check the name"):
+        describe(tmp_path / "nosuch")
+    with pytest.raises(DatasetError, match=r"holds no manifest.json"):
+        describe(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("sciml.data.guard.h5py.File", refuse)
+    with pytest.raises(DatasetError, match=r"cannot be read \(Permission denied\): check its permissions"):
+        open_dataset(dataset)[0]
 
 
 def test_changed_value_with_the_files_hash_mended(dataset: Path) -> None:

@@ -68,5 +68,6 @@ def test_no_room_left_is_a_sentence_and_leaves_nothing(box: Path, tmp_path: Path
 
 
 def test_place_that_cannot_be_written(box: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match=r"a\.vtkhdf cannot be written"):
-        export_sample(box, tmp_path / "nowhere" / "a.vtkhdf")
+        export_sample(box, tmp_path / "file" / "a.vtkhdf")
