@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.linear.compiled import fast_kernel, kernel
-from solvers.linear.stencil import StencilOperator, apply_row, lift
+from solvers.linear.stencil import StencilOperator, apply_rows, lift, no_cells
 
 Vector = NDArray[Any]
 _BLOCK_CELLS = 1 << 16  # half a megabyte of unknowns at once, which stays in the second-level cache
@@ -48,36 +48,36 @@ def residuals(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> Vector:
     """``b - A x`` for the rows of B, shape (m, n), and as many x of shape (n,)."""
     if isinstance(A, StencilOperator):
         R = np.empty_like(B)
-        _stencil(A, np.asarray(X), B, R.reshape(len(B), *lift(A.reaction).shape))
+        _stencil(A, np.asarray(X), B, R.reshape(len(B), *lift(A.reaction).shape), np.empty(len(B)))
         return R
     return np.array([b - A @ x for x, b in zip(X, B, strict=True)])
 
 
 def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[np.float64]:
-    """Euclidean norms of `residuals`; those of a stencil are formed and forgotten line by line."""
+    """Euclidean norms of `residuals`; those of a stencil are formed and forgotten a few lines at a time."""
     if not isinstance(A, StencilOperator):
         return row_norms(residuals(A, X, B))
     m, n = B.shape
     block = max(1, _BLOCK_CELLS // n)
-    nowhere, buffer = np.empty((1, 1, 1, A.grid_shape[-1])), np.empty((min(m, block) if m > 1 else 0, n))
-    norms = [np.zeros(0)]
+    width = A.grid_shape[-1]
+    nowhere = np.empty((1, 1, no_cells(width).size // width, width))
+    buffer = np.empty((min(m, block) if m > 1 else 0, n))
+    squares = np.empty(m)
     for first in range(0, m, block):
         rows = slice(first, first + block)
         gathered = X[first][None] if m == 1 else np.stack(list(X[rows]), out=buffer[: len(B[rows])])
-        found = np.sqrt(_stencil(A, gathered, B[rows], nowhere))
-        doubtful = _doubtful(found)
-        if doubtful.any():
-            found[doubtful] = row_norms(residuals(A, gathered[doubtful], B[rows][doubtful]))
-        norms.append(found)
-    return np.concatenate(norms)
+        _stencil(A, gathered, B[rows], nowhere, squares[rows])
+    norms = np.sqrt(squares)
+    doubtful = np.flatnonzero(_doubtful(norms))
+    if doubtful.size:
+        norms[doubtful] = row_norms(residuals(A, [X[row] for row in doubtful.tolist()], B[doubtful]))
+    return norms
 
 
-def _stencil(A: StencilOperator, X: Vector, B: Vector, R: Vector) -> NDArray[np.float64]:
+def _stencil(A: StencilOperator, X: Vector, B: Vector, R: Vector, squares: NDArray[np.float64]) -> None:
     grid = lift(A.reaction).shape
-    X, B = (np.ascontiguousarray(rows).reshape(-1, *grid) for rows in (X, B))
-    squares, nothing = np.empty(len(B)), np.zeros(grid[-1])
-    _stencil_residuals(X, B, R, A.lifted_faces, lift(A.reaction), A.lifted_periodic, nothing, squares)
-    return squares
+    X, B = np.ascontiguousarray(X).reshape(-1, *grid), np.ascontiguousarray(B).reshape(-1, *grid)
+    _stencil_residuals(X, B, R, A.lifted_faces, A.lifted_reaction, A.lifted_periodic, no_cells(grid[-1]), squares)
 
 
 @fast_kernel()
@@ -92,15 +92,18 @@ def _squared_norms(B, squares):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _stencil_residuals(X, B, R, faces, reaction, periodic, nothing, squares):  # type: ignore[no-untyped-def]
-    """Squared norms of ``B - A X``; the residuals go to R, or one after another to its one row where nobody wants them."""
-    m, nx, ny, _ = X.shape
+    """Squared norms of ``B - A X``; the residuals go to R, or block after block to its one block where nobody wants them."""
+    m, nx, ny, nz = X.shape
+    height = nothing.size // nz
     for row in range(m):
         total = 0.0
         for i in range(nx):
-            for j in range(ny):
-                r = R[row % R.shape[0], i % R.shape[1], j % R.shape[2]]
-                apply_row(r, X[row], i, j, faces, reaction, periodic, nothing)
-                total += _subtract(B[row, i, j], r)
+            for begin in range(0, ny, height):
+                end = min(begin + height, ny)
+                at, size = begin % R.shape[2], (end - begin) * nz
+                r = R[row % R.shape[0], i % R.shape[1], at : at + end - begin]
+                apply_rows(r, X[row], i, begin, end, faces, reaction, periodic, nothing)
+                total += _subtract(B[row, i, begin:end].reshape(size), r.reshape(size))
         squares[row] = total
 
 
