@@ -1,6 +1,7 @@
 """Linear systems: `linear_solve` for one right-hand side, `linear_solve_many` for many, `linear_solve_each` for many matrices on several
 threads, `solve_sequence` for matrices that resemble each other, and the methods behind them."""
 
+from solvers.linear.block_gmres import BlockGMRES
 from solvers.linear.conjugate_directions import ConjugateDirections
 from solvers.linear.deflated_cg import DeflatedCG
 from solvers.linear.direct import Factorization, factorize
@@ -17,6 +18,7 @@ from solvers.linear.stencil import StencilOperator, diffusion_operator
 __all__ = [
     "GCRODR",
     "GMRES",
+    "BlockGMRES",
     "ConjugateDirections",
     "DeflatedCG",
     "Factorization",

@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import structural_rank
 from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.amg import AMG, set_up, v_cycle
-from solvers.linear.incomplete import TriangularFactors, incomplete_cholesky, incomplete_lu
+from solvers.linear.incomplete import PanelOperator, TriangularFactors, incomplete_cholesky, incomplete_lu
 from solvers.linear.multigrid import MultigridHierarchy
 from solvers.linear.shifted_laplacian import ShiftedLaplacian
 from solvers.linear.stencil import StencilOperator
@@ -169,7 +169,7 @@ class ILUT:
                 largest = np.empty(matrix.shape[0])
                 largest[factor.perm_c] = abs(matrix).max(axis=0).toarray().ravel()
                 if (abs(factor.U.diagonal()) > _SMALLEST_PIVOT * largest).all():
-                    return LinearOperator(A.shape, matvec=factor.solve, dtype=matrix.dtype)
+                    return PanelOperator(A.shape, factor.solve, matrix.dtype)
         raise np.linalg.LinAlgError(
             "the incomplete LU factors are singular: A is, or too much was dropped; "
             "raise fill_factor, lower drop_tol, or take 'ilu0' or 'ssor'"
@@ -267,14 +267,16 @@ def make_preconditioner(A: Any, kind: str | Preconditioner = "ic0") -> LinearOpe
     if not np.isfinite(A.diagonal if isinstance(A, StencilOperator) else A.data).all():
         raise ValueError("A holds NaN or infinity: look for it where the matrix is made")
     M = kind.build(A)
-    return LinearOperator(M.shape, matvec=lambda r: _apply(M, np.ravel(r)), dtype=M.dtype)
+    return LinearOperator(M.shape, matvec=lambda r: _apply(M, np.ravel(r)), matmat=lambda R: _apply(M, R), dtype=M.dtype)
 
 
 def _apply(M: LinearOperator, r: NDArray[Any]) -> NDArray[Any]:
-    """A complex vector in two parts where M is real: SuperLU and the multigrid cycles take real ones only."""
+    """``M r`` for a flat r or the columns of a panel; complex ones in two parts where M is real: SuperLU and multigrid take real ones."""
     if M.dtype.kind != "c" and r.dtype.kind == "c":
-        return np.asarray(M.matvec(r.real) + 1j * M.matvec(r.imag))
-    return np.asarray(M.matvec(r))
+        return np.asarray(_apply(M, r.real) + 1j * _apply(M, r.imag))
+    if r.ndim == 1 or isinstance(M, PanelOperator):
+        return np.asarray(M @ r)
+    return np.array([M @ column for column in np.ascontiguousarray(r.T)]).T
 
 
 def _diagonal(A: Matrix, name: str) -> NDArray[Any]:

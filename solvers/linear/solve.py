@@ -110,7 +110,8 @@ def linear_solve_many(
 
     Fast transforms run over the whole batch, a factorisation or an algebraic multigrid hierarchy is built once. Each solution is
     judged by its own residual, and falls back to the next method on its own. By the same method it has the bits that `linear_solve`
-    gives it alone: they depend neither on the size of the batch nor on its order.
+    gives it alone: they depend neither on the size of the batch nor on its order. `BlockGMRES` is the exception: right-hand sides of a
+    block help one another.
 
     Parameters
     ----------

@@ -149,7 +149,8 @@ class Method(Protocol):
 class BatchMethod(Protocol):
     """A method that sets up once for all right-hand sides of a matrix.
 
-    `attempt_many` returns one attempt a row, each with exactly the bits that the row alone would have got.
+    `attempt_many` returns one attempt a row, each with exactly the bits that the row alone would have got; only `BlockGMRES`, whose
+    right-hand sides share what they find, promises no more than the tolerance.
     """
 
     def attempt_many(self, batch: Batch) -> Sequence[Attempt]: ...

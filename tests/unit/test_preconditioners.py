@@ -245,6 +245,19 @@ def test_operators_take_columns_and_leave_them_alone():
     np.testing.assert_array_equal(r, copy)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in PRECONDITIONERS if kind != "shifted_laplacian"])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_panels_are_vectors_side_by_side(kind, dtype):
+    A = MATRICES["stencil"]
+    M = make_preconditioner(A, kind)
+    R = RNG.standard_normal((A.size, 5)) + (1j * RNG.standard_normal((A.size, 5)) if dtype is complex else 0)
+    for panel in (R, np.asfortranarray(R)):
+        before = panel.copy()
+        found = M @ panel
+        np.testing.assert_array_equal(panel, before)
+        np.testing.assert_allclose(found, np.array([M @ r for r in R.T]).T, rtol=1e-13, atol=1e-13 * abs(found).max())
+
+
 def test_dense_arrays_and_integers():
     A = np.array([[4, -1, 0], [-1, 4, -1], [0, -1, 4]])
     np.testing.assert_allclose(dense(make_preconditioner(A, "ic0")), np.linalg.inv(A), rtol=1e-12)
