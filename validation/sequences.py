@@ -15,6 +15,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sciml.discretize import LinearSystem, linear_system
+from sciml.fields import GaussianRandomField
+from sciml.grid import Grid
 from sciml.problems import BoxProblem, ConvectionDiffusion, Darcy, Helmholtz, seed_words
 from solvers.linear import StencilOperator
 
@@ -79,6 +81,22 @@ SEQUENCES: dict[str, Callable[..., Sequence]] = {
     "recirculating": recirculating,
     "boundary layer": boundary_layer,
 }
+
+
+def media(samples: int, resolution: int, parameters: int | None) -> Array:
+    """Coefficients of one law, median contrast about 50, shape (samples, n, n): Gaussian fields g in their exponent.
+
+    Parameters
+    ----------
+    parameters : None draws every g anew; otherwise g is a combination of that many fixed fields with normal weights.
+    """
+    grid = Grid((resolution, resolution), (1.0, 1.0))
+    law = GaussianRandomField(alpha=2.0, tau=3.0, amplitude=3.0)
+    if parameters is None:
+        return np.exp([law.sample(grid, np.random.default_rng([0, index])) for index in range(samples)])
+    fixed = np.array([law.sample(grid, np.random.default_rng([1, index])) for index in range(parameters)])
+    weights = np.random.default_rng(2).standard_normal((samples, parameters))
+    return np.exp(np.tensordot(weights, fixed, 1))
 
 
 def _convection(name: str, velocity: dict[str, Any], resolution: int, samples: int, preconditioner: str | None) -> Sequence:
