@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
 from threadpoolctl import threadpool_limits
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -25,6 +27,13 @@ def seconds(call: Callable[[], Any]) -> float:
     began = time.process_time()
     call()
     return time.process_time() - began
+
+
+def timed(call: Callable[..., T], *args: Any) -> tuple[T, float]:
+    """What one call gives, and its processor seconds."""
+    began = time.process_time()
+    result = call(*args)
+    return result, time.process_time() - began
 
 
 def interleaved(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:

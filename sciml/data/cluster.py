@@ -13,6 +13,7 @@ import re
 import socket
 import threading
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from sciml.data.layout import ShardLayout
 from sciml.data.manifest import Manifest, Split, read_manifest
 from sciml.data.provenance import notes, versions
 from sciml.data.recipe import STREAMS, Recipe
+from sciml.data.sequence import next_chunk, sequence_length
 from sciml.data.solve import solve_samples
 from sciml.data.writer import PART, ShardWriter
 from sciml.errors import ClusterError, DatasetError
@@ -108,17 +110,18 @@ def write_shard(recipe: Recipe, root: Path, layout: ShardLayout) -> WrittenShard
 
 
 def _fill(recipe: Recipe, writer: ShardWriter) -> WrittenShard:
-    layout, missing = writer.layout, sorted(writer.missing)
+    layout, missing = writer.layout, deque(sorted(writer.missing))
+    count, length = len(missing), sequence_length(recipe.solver.method)
     residual, iterations = 0.0, 0
-    for first in range(0, len(missing), _CHUNK):
-        positions = missing[first : first + _CHUNK]
+    while missing:
+        positions = next_chunk(missing, _CHUNK, layout.start, length)
         if not writer.part.exists():
             raise ClusterError(f"{writer.part} was removed while it was written: its result is no longer wanted")
         solved = solve_samples(recipe, STREAMS[layout.split], [layout.start + position for position in positions])
         writer.extend([(position, *made) for position, made in zip(positions, solved, strict=True)])
         residual = max(residual, *(certificate.relative_residual for _, certificate in solved))
         iterations = max(iterations, *(certificate.iterations for _, certificate in solved))
-    return WrittenShard(writer.part.name, writer.seal(), len(missing), residual, iterations)
+    return WrittenShard(writer.part.name, writer.seal(), count, residual, iterations)
 
 
 def _refuse_stranger(root: Path, layout: ShardLayout) -> None:

@@ -25,6 +25,7 @@ from sciml.data.mesh_part import MeshEntry
 from sciml.data.processes import executor
 from sciml.data.provenance import notes, versions
 from sciml.data.recipe import STREAMS, Recipe
+from sciml.data.sequence import next_chunk, sequence_length
 from sciml.data.shard import Sample
 from sciml.data.solve import Solved, discretized, draw, refuse_unfit_method, sample_bytes, solve_samples
 from sciml.data.statistics import FILE_NAME as STATISTICS
@@ -169,11 +170,11 @@ def _solved(store: Store, pool: Executor, recipe: Recipe, workers: int, largest:
     """All missing samples, in chunks and in their order."""
     window = 1 if workers == 1 else 2 * workers  # chunks under way
     waiting: deque[tuple[ShardWriter, list[int], Future[list[Solved]]]] = deque()
-    size = min(_FIRST_CHUNK, largest)
+    size, length = min(_FIRST_CHUNK, largest), sequence_length(recipe.solver.method)
     for writer in store.unfinished():
         layout, missing = writer.layout, deque(sorted(writer.missing))
         while missing:
-            positions = [missing.popleft() for _ in range(min(size, len(missing)))]
+            positions = next_chunk(missing, size, layout.start, length)
             indices = [layout.start + position for position in positions]
             waiting.append((writer, positions, pool.submit(solve_samples, recipe, STREAMS[layout.split], indices)))
             if len(waiting) >= window:

@@ -18,6 +18,7 @@ from sciml.data.layout import ShardLayout
 from sciml.data.manifest import SPLITS, Manifest
 from sciml.data.provenance import notes
 from sciml.data.recipe import STREAMS, Recipe
+from sciml.data.sequence import sequence_length
 from sciml.data.shard import Sample
 from sciml.data.solve import discretized, draw, refuse_unfit_method, solve_samples
 from sciml.discretize import LinearSystem, SemiDiscrete
@@ -162,8 +163,12 @@ def _facts(recipe: Recipe, system: LinearSystem | SemiDiscrete, unknowns: int) -
 
 
 def _seconds(recipe: Recipe, most: int) -> float:
-    """Seconds a sample; the first one is made twice, since it may compile kernels."""
-    stream = STREAMS["train"]
+    """Seconds a sample; the first one is made twice, since it may compile kernels. Of samples that depend on one another a sequence."""
+    stream, length = STREAMS["train"], sequence_length(recipe.solver.method)
+    if length > 1:
+        began = time.perf_counter()
+        solve_samples(recipe, stream, range(length))
+        return (time.perf_counter() - began) / length
     solve_samples(recipe, stream, [0])
     began = time.perf_counter()
     solve_samples(recipe, stream, [0])

@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 import sciml
+from sciml.data.sequence import sequence_length
 from sciml.errors import MeshError, RecipeError
 from sciml.mesh import Mesh, read_mesh
 from sciml.problems import Problem, problem_kinds
@@ -48,10 +49,11 @@ class _Section(BaseModel):
 class SolverSettings(_Section):
     """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual.
 
+    "gcrodr" solves blocks of samples as sequences that recycle, see `sciml.data.sequence`: it suits indefinite problems that differ little.
     Of a problem that evolves in time `rtol` bounds the time error, and `method` stays "auto".
     """
 
-    method: Literal["auto", "amg", "cg", "fast_poisson", "lu", "minres", "multigrid_cg"] = "auto"
+    method: Literal["auto", "amg", "cg", "fast_poisson", "gcrodr", "lu", "minres", "multigrid_cg"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-14, le=1e-2)] = 1e-8
 
 
@@ -161,6 +163,8 @@ class Recipe(_Section):
         content = json.loads(self.canonical_json())
         data = content["data"]
         keep = {"problem": content["problem"], "solver": content["solver"], **{key: data[key] for key in ("seed", "dtype", "oversampling")}}
+        if (length := sequence_length(self.solver.method)) > 1:
+            keep["sequence"] = length
         return hashlib.sha256(json.dumps(keep, sort_keys=True).encode()).hexdigest()
 
     def split_sizes(self, samples: int | None = None) -> dict[Split, int]:

@@ -1,13 +1,13 @@
 """Turn sample numbers into solved samples: the part of generation that runs in worker processes.
 
-A sample depends on the recipe, the stream and its number, and on nothing else: not on the process, its neighbours or the order.
+A sample depends on the recipe, the stream and its number, and on nothing else: not on the process, on what else is asked for or the order.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -16,11 +16,12 @@ import numpy as np
 from sciml.data.evolving import METHOD, Unsolved, solve_evolving
 from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import STREAMS, Recipe
+from sciml.data.sequence import BLOCK, RECYCLING, solving_order
 from sciml.data.shard import Certificate, Sample
 from sciml.discretize import LinearSystem, SemiDiscrete, discretize
 from sciml.errors import DatasetError, RecipeError
 from sciml.problems import Evolving, seed_words
-from solvers import Solution, SolverError, Status, linear_solve_many
+from solvers import Solution, SolverError, Status, linear_solve_many, solve_sequence
 from solvers.linear.auto import fitting
 from solvers.linear.stencil import StencilOperator
 
@@ -32,9 +33,14 @@ _HIGH_CONTRAST = 1e4
 def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
     """Draw, solve and certify samples; raises SolverError naming the first that could not be solved.
 
-    Neighbours that share their matrix are solved together; that changes no bit of them, see `solvers.linear_solve_many`.
+    Neighbours that share their matrix are solved together; that changes no bit of them, see `solvers.linear_solve_many`. By a
+    method that recycles, the whole block of each sample is solved as far as it is needed, see `sciml.data.sequence`.
     """
     with one_thread():
+        if recipe.solver.method in RECYCLING:
+            blocks = groupby(indices, key=lambda index: index // BLOCK)
+            made = {index: one for block, wanted in blocks for index, one in _solve_block(recipe, stream, block, set(wanted))}
+            return [made[index] for index in indices if index in made]
         drawn = (_draw(recipe, stream, index) for index in indices if not stopping())
         together = groupby(drawn, key=_shared)
         return [solved for _, group in together if not stopping() for solved in _solve(recipe, stream, list(group))]
@@ -131,13 +137,43 @@ def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]
     # The method must not depend on how many samples happen to travel together.
     solutions = linear_solve_many(system.operator, B, recipe.solver.method, M=M, rtol=recipe.solver.rtol, planned=1)
     each = (time.perf_counter() - began) / len(group)
-    solved = []
-    for drawn, own, solution in zip(group, systems, solutions, strict=True):
-        if solution.status is not Status.SUCCESS:
-            raise SolverError(_complaint(recipe, stream, drawn.index, _failure(recipe, system, solution)))
-        figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + each)
-        solved.append(_certified(recipe, stream, drawn, own.unpack(solution.x), figures))
-    return solved
+    return [_accepted(recipe, stream, drawn, solution, each) for drawn, solution in zip(group, solutions, strict=True)]
+
+
+def _solve_block(recipe: Recipe, stream: int, block: int, wanted: Collection[int]) -> Iterator[tuple[int, Solved]]:
+    """The wanted samples of a block with their numbers; the others are solved on the way, up to the last wanted one."""
+    numbers = range(block * BLOCK, (block + 1) * BLOCK)
+    order = [numbers[k] for k in solving_order(_linear(_draw(recipe, stream, index)) for index in numbers)]
+    order = order[: 1 + max(order.index(index) for index in wanted)]
+    under_way: list[_Drawn] = []
+
+    def systems() -> Iterator[tuple[object, np.ndarray]]:
+        for index in order:
+            under_way.append(_draw(recipe, stream, index))
+            system = _linear(under_way[-1])
+            yield system.operator, system.rhs
+
+    solving = solve_sequence(systems(), recipe.solver.method, rtol=recipe.solver.rtol)
+    while not stopping():
+        began = time.perf_counter()
+        solution = next(solving, None)
+        if solution is None:
+            return
+        drawn = under_way.pop()
+        if drawn.index in wanted:
+            yield drawn.index, _accepted(recipe, stream, drawn, solution, time.perf_counter() - began - drawn.seconds)
+
+
+def _linear(drawn: _Drawn) -> LinearSystem:
+    assert isinstance(drawn.system, LinearSystem)  # recipes of problems that evolve name no method
+    return drawn.system
+
+
+def _accepted(recipe: Recipe, stream: int, drawn: _Drawn, solution: Solution, seconds: float) -> Solved:
+    if solution.status is not Status.SUCCESS:
+        raise SolverError(_complaint(recipe, stream, drawn.index, _failure(recipe, _linear(drawn), solution)))
+    figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + seconds)
+    return _certified(recipe, stream, drawn, _linear(drawn).unpack(solution.x), figures)
 
 
 def _certified(recipe: Recipe, stream: int, drawn: _Drawn, fields: Sample, figures: tuple[float, int, str, float]) -> Solved:

@@ -13,7 +13,9 @@ from functools import partial
 import numpy as np
 import scipy.linalg as sla
 from numba import njit
+from scipy.linalg.blas import dgemv, zgemv
 
+from solvers.linear.compiled import fast_kernel
 from solvers.linear.system import System, Vector
 
 _TILE = 2048  # entries a row: 30 rows of it stay in the second-level cache between the two products that they take part in
@@ -60,33 +62,60 @@ def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]
 
     Parameters
     ----------
-    panel : orthonormal rows, shape (j, n); j may be 0.
-    w, out : shape (n,); `w` is left alone.
+    panel : orthonormal rows, shape (j, n), C-contiguous; j may be 0.
+    w, out : shape (n,), contiguous and of the panel's type; `w` is left alone.
     """
-    if len(panel) == 0:
-        out[...] = w
-        return np.zeros(0, panel.dtype), _norm(out)
-    recent = panel[-2:]
-    first = (recent @ w.conj()).conj()
-    np.subtract(w, first @ recent, out=out)
+    if len(panel) < 2:
+        h = (panel @ w.conj()).conj()
+        np.subtract(w, h @ panel, out=out)
+        left = (panel @ out.conj()).conj()
+        out -= left @ panel
+        norm, h = _norm(out), h + left
+        return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
+    one, other, square = _without_two(panel[-2], panel[-1], w, out)
     h = (panel @ out.conj()).conj()
-    if np.linalg.norm(h) <= _SMALL * _norm(out):
-        out -= h @ panel
-        h[-2:] += first
-        return h, _norm(out)
+    along = np.vdot(h, h).real
+    if along <= _SMALL**2 * square:
+        _subtract(panel, h, out)
+        h[-2] += one
+        h[-1] += other
+        return h, math.sqrt(square - along)  # by Pythagoras: nothing cancels
     left = np.zeros_like(h)
     for start in range(0, len(w), _TILE):
         tile = slice(start, start + _TILE)
         out[tile] -= h @ panel[:, tile]
         left += panel[:, tile] @ out[tile].conj()
-    h[-2:] += first
+    h[-2] += one
+    h[-1] += other
     norm = _norm(out)
     if not np.linalg.norm(left) > _ORTHOGONAL * norm:
         return h, norm
     left = left.conj()
-    out -= left @ panel
+    _subtract(panel, left, out)
     norm, h = _norm(out), h + left
     return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
+
+
+@fast_kernel()
+def _without_two(u, v, w, out):  # type: ignore[no-untyped-def]
+    """``w - a u - b v`` with a and b by classical Gram-Schmidt; returns a, b and the square of its norm."""
+    a = np.conj(u[0]) * w[0]
+    b = np.conj(v[0]) * w[0]
+    for i in range(1, w.size):
+        a += np.conj(u[i]) * w[i]
+        b += np.conj(v[i]) * w[i]
+    square = 0.0
+    for i in range(w.size):
+        x = w[i] - a * u[i] - b * v[i]
+        out[i] = x
+        square += x.real * x.real + x.imag * x.imag
+    return a, b, square
+
+
+def _subtract(panel: Vector, h: Vector, out: Vector) -> None:
+    """``out -= h @ panel`` in one pass, without an array for the product."""
+    gemv = zgemv if panel.dtype.kind == "c" else dgemv
+    gemv(-1.0, panel.T, h, beta=1.0, y=out, overwrite_y=1)
 
 
 def _norm(w: Vector) -> float:

@@ -122,7 +122,7 @@ class RecycledGMRES(RestartedGMRES):
         _combine(self.T_rows, P, self.T, self.panel[k : k + s])
         if self.Z is not None:
             _combine(self.U_rows, P, self.U, self.Z[:s])
-        _combine(self.panel, Q, self.panel[:k], self.panel[k : k + s + 1])
+        _combine(self.panel, Q, self.panel[: k + s + 1])
         self.T = self.T_rows[:m]
         self.U = self.T if self.Z is None else self.U_rows[:m]
         if self.cycles % _CHECKED == 0:
@@ -167,12 +167,13 @@ class RecycledGMRES(RestartedGMRES):
         self.deflate(U, C, *rest)
 
 
-def _combine(out: Vector, P: Vector, first: Vector, second: Vector) -> None:
-    """The rows of ``P^T`` times both panels become the first of `out`, which may be where the panels are."""
-    k = len(first)
+def _combine(out: Vector, P: Vector, *panels: Vector) -> None:
+    """The rows of ``P^T`` times the panels, one below the other, become the first of `out`, which may be where the panels are."""
+    ends = np.cumsum([len(rows) for rows in panels])
+    parts = [P[end - len(rows) : end].T for rows, end in zip(panels, ends, strict=True)]
     for start in range(0, out.shape[1], _CHUNK):
         columns = slice(start, start + _CHUNK)
-        out[: P.shape[1], columns] = P[:k].T @ first[:, columns] + P[k:].T @ second[:, columns]
+        out[: P.shape[1], columns] = sum(part @ rows[:, columns] for part, rows in zip(parts, panels, strict=True))
 
 
 def _same(image: Vector, expected: Vector) -> bool:

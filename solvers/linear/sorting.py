@@ -101,13 +101,14 @@ def coefficient_features(fields: ArrayLike, *, scalars: ArrayLike | None = None,
         for table in tables:  # transforms the first axis of the grid and moves it behind the others
             values = np.moveaxis(values, 1, -1) @ table.T
         features[first : first + block] = values.reshape(len(values), size)
-    features = _standardised(features[:, 1:], together=True)
+    features = _standardised(features[:, 1:], abs(features).max(), together=True)
     if scalars is None:
         return features
     columns = np.asarray(scalars, np.float64)
     if len(columns) != count or columns.ndim > 2:
         raise ValueError(f"scalars has shape {columns.shape}; {count} fields need ({count},) or ({count}, s)")
-    return np.concatenate([features, _standardised(columns.reshape(count, -1), together=False)], axis=1)
+    columns = columns.reshape(count, -1)
+    return np.concatenate([features, _standardised(columns, abs(columns).max(axis=0, initial=0.0), together=False)], axis=1)
 
 
 def _cosines(n: int, modes: int) -> Array:
@@ -117,13 +118,12 @@ def _cosines(n: int, modes: int) -> Array:
     return table
 
 
-def _standardised(columns: Array, *, together: bool) -> Array:
-    """Columns with mean 0 and, each or all together, variance 1; zero where a family does not vary by more than rounding."""
-    noise = _ROUNDING * abs(columns).max(axis=None if together else 0, initial=0.0)
+def _standardised(columns: Array, largest: Array | float, *, together: bool) -> Array:
+    """Columns with mean 0 and, each or all together, variance 1; zero where they vary by no more than rounding of the largest values."""
     columns = columns - columns.mean(axis=0)
     variance = (columns**2).mean(axis=0)
     scale = np.sqrt(variance.sum() if together else variance)
-    varies = scale > noise
+    varies = scale > _ROUNDING * largest
     return columns / np.where(varies, scale, 1.0) * varies
 
 

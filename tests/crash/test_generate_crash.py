@@ -42,17 +42,18 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("kills", "samples", "workers", "shard"),
+    ("kills", "samples", "workers", "shard", "method"),
     [
-        (20, 480, 1, 8),
-        pytest.param(200, 4800, 1, 8, marks=pytest.mark.slow),
-        pytest.param(60, 8000, 1, 64, marks=pytest.mark.slow),  # chunks as large as they get
-        pytest.param(30, 1600, 2, 8, marks=pytest.mark.slow),
+        (20, 480, 1, 8, "auto"),
+        pytest.param(200, 4800, 1, 8, "auto", marks=pytest.mark.slow),
+        pytest.param(60, 8000, 1, 64, "auto", marks=pytest.mark.slow),  # chunks as large as they get
+        pytest.param(30, 1600, 2, 8, "auto", marks=pytest.mark.slow),
+        pytest.param(16, 1600, 2, 48, "gcrodr", marks=pytest.mark.slow),  # shards that end inside a sequence
     ],
 )
-def test_killed_at_random_moments(tmp_path: Path, kills: int, samples: int, workers: int, shard: int) -> None:
+def test_killed_at_random_moments(tmp_path: Path, kills: int, samples: int, workers: int, shard: int, method: str) -> None:
     script = Path(__file__).with_name("kill_generation.py")
-    settings = [*SETTINGS, f"data.shard_samples={shard}"]
+    settings = [*SETTINGS, f"data.shard_samples={shard}", f"solver.method={method}"]
     command = [sys.executable, str(script), str(tmp_path / "killed"), str(kills), str(samples), str(workers), *settings]
     result = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=1800, check=True)
     lives = json.loads(result.stdout)["lives"]

@@ -60,13 +60,14 @@ def test_what_petsc_writes_is_read_back(tmp_path: Path) -> None:
     stand_in.write_text(
         f"#!{sys.executable}\nimport sys, numpy as np\ns = np.load(sys.argv[2])\n"
         "np.savez(sys.argv[3], version=np.array('9.9'), **{f'x_gamg_{k}': 2 * s[f'b_{k}'] for k in (0, 1)},\n"
-        "         **{f'seconds_gamg_{k}': 0.25 + k for k in (0, 1)}, **{f'iterations_gamg_{k}': 7 for k in (0, 1)})\n"
+        "         **{f'seconds_gamg_{k}': 0.25 + k for k in (0, 1)}, **{f'iterations_gamg_{k}': 7 for k in (0, 1)},\n"
+        "         **{f'products_gamg_{k}': 9 for k in (0, 1)})\n"
     )
     stand_in.chmod(0o755)
     A, b, _ = system(6)
     found = petsc.solve([(A, b), (A, 3 * b)], rtol=1e-8, python=str(stand_in))
     assert list(found) == ["PETSc 9.9 GAMG CG"]
-    assert [(one.seconds, one.iterations) for one in found["PETSc 9.9 GAMG CG"]] == [(0.25, 7), (1.25, 7)]
+    assert [(one.seconds, one.iterations, one.products) for one in found["PETSc 9.9 GAMG CG"]] == [(0.25, 7, 9), (1.25, 7, 9)]
     np.testing.assert_array_equal(found["PETSc 9.9 GAMG CG"][1].x, 6 * b)
 
 
