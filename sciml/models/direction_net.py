@@ -108,9 +108,9 @@ class Hierarchy:
 
 
 def coarsen(faces: Sequence[Array], reaction: Array) -> Hierarchy:
-    """The hierarchy of a `solvers.linear.StencilOperator` without periodic sides, given by its arrays; cells without neighbours count as solid.
+    """The hierarchy of a `solvers.linear.StencilOperator` without periodic sides, given by its arrays.
 
-    It has floor(log2 n) - 1 levels, at least one, where n is the number of cells along the shortest axis.
+    Cells without neighbours count as solid. There are floor(log2 n) - 1 levels, at least one, for n cells along the shortest axis.
     """
     shape = reaction.shape
     neighbours, walls = np.zeros(shape), np.zeros(shape)
@@ -156,7 +156,9 @@ class DirectionNet(nn.Module):
     def __init__(self, dimension: int, smoothing: int, coarse: int) -> None:
         super().__init__()
         self.dimension = dimension
-        self.before, self.after, self.coarsest = (nn.Parameter(torch.empty(count, dimension + 1)) for count in (smoothing, smoothing, coarse))
+        self.before, self.after, self.coarsest = (
+            nn.Parameter(torch.empty(count, dimension + 1)) for count in (smoothing, smoothing, coarse)
+        )
         self.restriction, self.prolongation = (nn.Parameter(torch.empty(1, dimension + 1)) for _ in range(2))
         self._draw()
 
