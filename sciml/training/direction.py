@@ -37,6 +37,9 @@ from solvers.linear.conjugate_directions import Direction, direction_preconditio
 Array = NDArray[Any]
 Propose = Callable[[torch.Tensor], torch.Tensor]
 _LANCZOS, _TRAIN, _VALID, _ORDER = range(4)  # streams of random numbers
+_NETWORKS = Path(__file__).parent / "networks"
+SHIPPED = ("direction-2d", "direction-3d")
+_LARGEST_GRADIENT = 0.1
 _WINDOW = 2  # earlier directions that a new one is made A-orthogonal to, as in `ConjugateDirections`
 
 
@@ -200,6 +203,8 @@ class _Loop:
         self.optimizer.zero_grad()
         loss = direction_loss(self._propose, self.hierarchy.levels[0], r, self.settings.directions).mean()
         loss.backward()
+        # a direction that nearly vanishes makes one gradient enormous, and Adam's second moment remembers it for a thousand steps
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimizer.step()
         return float(loss.detach())
 
@@ -249,14 +254,20 @@ class TrainedDirection:
 
 
 def load_direction(run: str | Path, which: str = "best") -> TrainedDirection:
-    """Load the ``"best"`` (by the held-out right-hand sides) or ``"last"`` checkpoint of a run.
+    """Load a direction network.
+
+    Parameters
+    ----------
+    run : run folder; or ``"direction-2d"``, ``"direction-3d"``, the trained networks that come with the suite, where no such folder exists.
+    which : the checkpoint, ``"best"`` by the held-out right-hand sides or ``"last"``.
 
     Raises
     ------
     CheckpointError
         when the folder holds no run of a direction network, no finished checkpoint yet, or one that is damaged.
     """
-    folder = direction_folder(run)
+    shipped = _NETWORKS / str(run)
+    folder = direction_folder(shipped if str(run) in SHIPPED and not Path(run).exists() else run)
     settings = folder.config().settings
     epoch = folder.checkpoints.epoch_of(which)
     if epoch is None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from sciml.cli import app
 from sciml.discretize.solids import poisson_around, random_solids
 from sciml.errors import CheckpointError, InputError
 from sciml.models.direction_net import DirectionNet, coarsen
-from sciml.training import DirectionSettings, TrainedDirection, load_direction, train_direction
-from sciml.training.direction import direction_loss
+from sciml.training import DirectionSettings, TrainedDirection, direction, load_direction, train_direction
+from sciml.training.direction import SHIPPED, _initial_network, _Loop, direction_loss
+from sciml.training.direction_settings import find_training_recipe, load_direction_settings
 from sciml.training.ritz import combinations, ritz_vectors
 from solvers import linear_solve
 from solvers.linear import ConjugateDirections, diffusion_operator
@@ -186,8 +188,6 @@ class TestTraining:
         assert sum(p.numel() for p in load_direction(run).network.parameters()) == 42
 
     def test_held_out_right_hand_sides_are_none_of_those_trained_on(self):
-        from sciml.training.direction import _initial_network, _Loop
-
         settings = DirectionSettings(**TINY)
         train, valid = (part.flatten(1) for part in _Loop(settings, _initial_network(settings))._right_hand_sides())
         assert (len(train), len(valid)) == (256, 32)
@@ -219,8 +219,6 @@ class TestTraining:
             load_direction(tmp_path)
 
     def test_damaged_weights_are_refused(self, run, tmp_path):
-        from shutil import copytree
-
         copy = Path(copytree(run, tmp_path / "copy"))
         for path in copy.glob("checkpoints/*/model.safetensors"):
             path.write_bytes(path.read_bytes()[:-5])
@@ -265,6 +263,34 @@ class TestUse:
         assert solution.iterations <= linear_solve(A, b, "cg", rtol=1e-8).iterations / 3
 
 
+class TestShipped:
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_is_small_and_was_trained_as_its_recipe_says(self, name):
+        folder = Path(direction.__file__).parent / "networks" / name
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 100_000
+        assert sorted(path.name for path in files) == ["best", "config.json", "config.json", "model.safetensors"]
+        stored = json.loads((folder / "config.json").read_text())["settings"]
+        recipe = find_training_recipe(name)
+        assert stored == load_direction_settings(recipe, {}).model_dump()
+        assert f"sciml train {name} --out" in recipe.read_text()
+
+    @pytest.mark.parametrize(("name", "n"), [("direction-2d", 200), ("direction-3d", 32)])
+    def test_solves_around_obstacles(self, name, n):
+        network = load_direction(name)
+        shape = (n,) * network.network.dimension
+        solid = random_solids(shape, np.random.default_rng(12))
+        A, b = poisson_around(solid), RNG.standard_normal(shape) * ~solid
+        assert linear_solve(A, b, ConjugateDirections(network.on(A)), rtol=1e-4).raise_for_status().iterations <= 8
+
+    @pytest.mark.slow
+    def test_comes_back_from_its_command(self, tmp_path):
+        train_direction(tmp_path / "run", load_direction_settings(find_training_recipe("direction-2d"), {}))
+        again, shipped = (load_direction(run).network.state_dict() for run in (tmp_path / "run", "direction-2d"))
+        for name, weights in shipped.items():  # other processors round otherwise, and training amplifies it
+            np.testing.assert_allclose(again[name], weights, atol=0.05)
+
+
 class TestCommand:
     def sciml(self, *arguments):
         return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -300,7 +326,5 @@ class TestCommand:
 
     @pytest.mark.parametrize("dimension", [2, 3])
     def test_shipped_recipes_are_valid(self, dimension):
-        from sciml.training.direction_settings import find_training_recipe, load_direction_settings
-
         path = find_training_recipe(f"direction-{dimension}d")
         assert load_direction_settings(path, {}).dimension == dimension
