@@ -38,8 +38,8 @@ Array = NDArray[Any]
 Propose = Callable[[torch.Tensor], torch.Tensor]
 _LANCZOS, _TRAIN, _VALID, _ORDER = range(4)  # streams of random numbers
 _NETWORKS = Path(__file__).parent / "networks"
-SHIPPED = ("direction-2d", "direction-3d")
-_LARGEST_GRADIENT = 0.1
+SHIPPED = ("direction-2d", "direction-3d")  # names that `load_direction` knows
+_LARGEST_GRADIENT = 0.1  # its norm, where the loss is between 0 and 1
 _WINDOW = 2  # earlier directions that a new one is made A-orthogonal to, as in `ConjugateDirections`
 
 

@@ -93,6 +93,8 @@ def parse_config(text: str, path: Path, record: type[C]) -> C:
         fault = error.errors(include_url=False)[0]
         entry = ".".join(str(part) for part in fault["loc"]) or "it"
         reason = f"{entry}: {fault['msg']}"
+        if entry == "format":
+            raise CheckpointError(f"{path} is of another kind of run ({reason}); give the folder of such a run") from None
     except InputError as error:
         reason = str(error)
     raise CheckpointError(f"{path} is no valid config of a run ({' '.join(reason.split())}); restore it, or train again")
