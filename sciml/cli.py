@@ -185,7 +185,9 @@ def export(
 @app.command()
 @resumable_verb
 def train(
-    data: Dataset,
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, a .toml file.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
     model: Annotated[str | None, typer.Option(help="fno, tfno or uno.")] = None,
     hidden_channels: Annotated[int | None, typer.Option(min=1, help="Width of the network.")] = None,
@@ -202,8 +204,18 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train a neural operator; every setting left out has the library's default."""
+    """Train a neural operator on a dataset, or what a training recipe says; every setting left out has the recipe's or the default."""
     given = {name: value for name, value in locals().items() if name not in {"data", "out", "quiet", "as_json"} and value is not None}
+    from sciml.training.direction_settings import find_training_recipe, load_direction_settings
+
+    recipe = find_training_recipe(data)
+    if recipe is not None:
+        settings = load_direction_settings(recipe, given)
+        from sciml.training import train_direction
+
+        with Progress(quiet) as progress:
+            print_figures(asdict(train_direction(out, settings, progress=progress)), as_json)
+        return
     from sciml.training import TrainSettings
     from sciml.training import train as train_operator
 

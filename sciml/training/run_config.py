@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,11 +16,16 @@ from sciml.training.settings import TrainSettings
 _FREE = ("settings.device", "data.path", "environment")
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What is stored as JSON beside a run: frozen, nothing unknown in it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataRecord(_Record):
+C = TypeVar("C", bound=Record)
+
+
+class DataRecord(Record):
     """Which data a run was trained on; `identity` and `seed` are None for arrays that came from no dataset folder."""
 
     path: str | None
@@ -42,14 +47,14 @@ class DataRecord(_Record):
         return self
 
 
-class Normalisers(_Record):
+class Normalisers(Record):
     """The normalisers' own plain form, see `Normaliser.to_dict`."""
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
 
 
-class RunConfig(_Record):
+class RunConfig(Record):
     """Everything that decides the course of a run, and where it happened.
 
     Attributes
@@ -80,14 +85,16 @@ class RunConfig(_Record):
         return pair
 
 
-def parse_config(text: str, path: Path) -> RunConfig:
+def parse_config(text: str, path: Path, record: type[C]) -> C:
     """Read the text of ``config.json``; raises CheckpointError with the first entry that is not valid."""
     try:
-        return RunConfig.model_validate_json(text)
+        return record.model_validate_json(text)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         entry = ".".join(str(part) for part in fault["loc"]) or "it"
         reason = f"{entry}: {fault['msg']}"
+        if entry == "format":
+            raise CheckpointError(f"{path} is of another kind of run ({reason}); give the folder of such a run") from None
     except InputError as error:
         reason = str(error)
     raise CheckpointError(f"{path} is no valid config of a run ({' '.join(reason.split())}); restore it, or train again")

@@ -8,23 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from filelock import FileLock, Timeout
 
 from sciml.data.durable import write_text_durably
 from sciml.errors import CheckpointError
 from sciml.training.checkpoint import Checkpoints
-from sciml.training.run_config import RunConfig, check_same, parse_config
+from sciml.training.run_config import C, RunConfig, check_same, parse_config
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Everything that a run leaves behind, each file complete at any moment."""
+class Folder(Generic[C]):
+    """Everything that a run leaves behind, each file complete at any moment.
+
+    Parameters
+    ----------
+    root : its path.
+    record : what ``config.json`` holds.
+    figures : entries of every row of ``metrics.jsonl``, by which the best epoch is chosen and reported.
+    """
 
     root: Path
+    record: type[C]
+    figures: tuple[str, ...]
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -43,7 +52,7 @@ class RunFolder:
         with lock:
             yield
 
-    def claim(self, config: RunConfig) -> RunConfig:
+    def claim(self, config: C) -> C:
         """Write `config` into an empty folder, or check that the run which lives here is the same one; returns what is stored.
 
         Raises
@@ -61,11 +70,11 @@ class RunFolder:
         write_text_durably(path, config.model_dump_json(indent=2) + "\n")
         return config
 
-    def config(self) -> RunConfig:
+    def config(self) -> C:
         """``config.json``; raises CheckpointError when this is no run folder."""
         path = self.root / "config.json"
         try:
-            return parse_config(path.read_text(encoding="utf-8"), path)
+            return parse_config(path.read_text(encoding="utf-8"), path, self.record)
         except FileNotFoundError:
             raise CheckpointError(f"{self.root} holds no config.json: give a folder made by `sciml train`") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -99,7 +108,7 @@ class RunFolder:
 
     def _check_row(self, row: Row) -> None:
         """Refuse a row without the figures by which the best epoch is chosen and reported (CheckpointError)."""
-        for name in ("valid_relative_l2", "valid_relative_h1"):
+        for name in self.figures:
             if not isinstance(row.get(name), (int, float)):
                 what = f"{self.root / 'metrics.jsonl'} is damaged ({name} of epoch {row['epoch']} is {row.get(name)!r:.40})"
                 raise CheckpointError(f"{what}; restore it, or remove the run folder and train again")
@@ -115,3 +124,11 @@ class RunFolder:
             return [row for row in rows if isinstance(row["epoch"], int)]
         except (ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); restore it, or remove the run folder and train again") from None
+
+
+@dataclass(frozen=True)
+class RunFolder(Folder[RunConfig]):
+    """The folder of a run that trains an operator."""
+
+    record: type[RunConfig] = RunConfig
+    figures: tuple[str, ...] = ("valid_relative_l2", "valid_relative_h1")

@@ -44,12 +44,17 @@ class TrainSettings(OperatorSettings):
         """Learning rate of step `step` of `total`, counted from 0: a function of nothing else, so that it needs no state."""
         if self.schedule == "constant":
             return self.learning_rate
-        warm = _WARM_UP * total if self.schedule == "onecycle" else 0.0
-        if step < warm:
-            low = self.learning_rate / _START
-            return low + (self.learning_rate - low) * _half_wave(step / warm)
-        low = self.learning_rate / _END
-        return self.learning_rate + (low - self.learning_rate) * _half_wave((step - warm) / max(total - warm, 1.0))
+        return one_cycle(self.learning_rate, step, total, warm_up=_WARM_UP if self.schedule == "onecycle" else 0.0)
+
+
+def one_cycle(peak: float, step: int, total: int, *, warm_up: float = _WARM_UP) -> float:
+    """Learning rate of step `step` of `total`: up to `peak` in the part `warm_up` of all steps, then down, both along a cosine."""
+    warm = warm_up * total
+    if step < warm:
+        low = peak / _START
+        return low + (peak - low) * _half_wave(step / warm)
+    low = peak / _END
+    return peak + (low - peak) * _half_wave((step - warm) / max(total - warm, 1.0))
 
 
 def _half_wave(t: float) -> float:
