@@ -74,7 +74,7 @@ def test_with_the_inverse_one_iteration_does():
 def test_no_proposal_lets_the_error_grow_and_directions_stay_conjugate(window):
     _, found = iterates(ConjugateDirections(network, window=window), maxiter=60)
     errors = [float((x - EXACT) @ (MATRIX @ (x - EXACT))) for x in found]
-    assert (np.diff(errors) <= 0).all()
+    assert (np.diff(errors) <= 1e-14 * errors[0]).all()  # rounding of the sums above
     steps = np.diff(found, axis=0)
     gram = steps @ (MATRIX @ steps.T)
     cosines = gram / np.sqrt(np.outer(gram.diagonal(), gram.diagonal()))
