@@ -49,7 +49,8 @@ class _Section(BaseModel):
 class SolverSettings(_Section):
     """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual.
 
-    "gcrodr" solves blocks of samples as sequences that recycle, see `sciml.data.sequence`: it suits indefinite problems that differ little.
+    "gcrodr" solves blocks of samples as sequences that recycle, see `sciml.data.sequence`. "auto" never takes it: on every shipped
+    recipe multigrid, MINRES or a factorisation is faster (``python -m validation bench krylov``).
     Of a problem that evolves in time `rtol` bounds the time error, and `method` stays "auto".
     """
 

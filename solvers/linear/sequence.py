@@ -94,13 +94,17 @@ class SolutionSequence(Iterator[Solution]):
 
     Attributes
     ----------
-    space : the space that the next system would start from; None before the first, and for methods that do not recycle.
-        Solutions do not hold theirs, each of which is as large as many solutions.
+    space : the space that the next system would start from; None before the first, for methods that do not recycle, and where recycling
+        does not pay: a system that took more products with its matrix than the last one without a space is followed by one
+        without, or by twice as many as the last time where that was so before. Solutions do not hold theirs, each of which is as
+        large as many solutions.
     """
 
     def __init__(self, numbered: Iterable[tuple[int, Item]], method: str | Method, options: dict[str, Any]) -> None:
         self._numbered = iter(numbered)
-        self._method = method
+        self._method = self._empty = method
+        self._unaided: int | None = None  # products of the last system without a space
+        self._pause = self._left = 0  # systems without a space: as many as last decided, and those still to come
         self._options = options
         self._waiting: dict[int, Solution] = {}
         self._turn = 0
@@ -132,8 +136,19 @@ class SolutionSequence(Iterator[Solution]):
         info: dict[str, Any] = {**solution.info, "number": number}
         space = info.pop("recycle_space", None)
         if space is not None and isinstance(self._method, RecyclingMethod) and _usable(space):
-            self._method = self._method.with_space(space)
+            if solution.status is Status.SUCCESS:
+                self._judge(int(info["matvecs"]), self._method.space is not None)
+            self._left, pays = max(self._left - 1, 0), self._left == 0
+            self._method = self._method.with_space(space) if pays else self._empty
         return replace(solution, info=info)
+
+    def _judge(self, products: int, recycled: bool) -> None:
+        """Decide how many systems go without a space, after one that took so many products."""
+        if not recycled:
+            self._unaided = products
+        elif self._unaided is not None:
+            self._pause = max(2 * self._pause, 1) if products > self._unaided else 0
+            self._left = self._pause
 
 
 def _usable(space: RecycleSpace) -> bool:

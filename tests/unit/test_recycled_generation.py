@@ -225,6 +225,24 @@ def test_the_order_follows_a_wavenumber_that_is_one_number() -> None:
     assert abs(np.diff(np.argsort(np.argsort(k))[order])).tolist() == [1] * 19
 
 
+def test_a_wavenumber_does_not_hide_the_coefficient() -> None:
+    """Where the reaction outweighs the diffusion the diagonal has no logarithm, and says little about the coefficient."""
+    x = (np.arange(16) + 0.5) / 16
+    slopes = np.random.default_rng(0).permutation(np.linspace(-1, 1, 20))
+    media = [np.exp(slope * x)[:, None] * np.ones(16) for slope in slopes]
+    assert system(media[0], -900.0).operator.diagonal.min() < 0
+    order = solving_order(system(a, -900.0 * diffusion_mean(a)) for a in media)
+    assert abs(np.diff(np.argsort(np.argsort(slopes))[order])).tolist() == [1] * 19
+    for a in media[:3]:
+        alone, with_reaction = (sequence._characteristics(system(a, c))[0] for c in (0.0, -900.0))
+        np.testing.assert_allclose(with_reaction, alone, rtol=1e-12)
+
+
+def diffusion_mean(a: Any) -> float:
+    """Makes the reaction the same multiple of the diffusion in all systems."""
+    return float(system(a).operator.diagonal.mean()) / 1000
+
+
 def test_the_order_of_sparse_matrices_follows_how_unsymmetric_they_are() -> None:
     settings = ["problem.resolution=12", "problem.velocity={kind='recirculating'}", "problem.diffusivity.high=2"]
     recipe = load_recipe("convection-diffusion", settings)

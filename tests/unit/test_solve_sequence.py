@@ -1,11 +1,18 @@
 """Sequences: order, recycling, and failures that end nothing but themselves."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from solvers import GCRODR, GMRES, DeflatedCG, RecycleSpace, SolverError, Status, linear_solve, solve_sequence
-from solvers.linear import diffusion_operator
+from solvers.linear import diffusion_operator, make_preconditioner
+from solvers.linear.system import Attempt
+from validation.sequences import boundary_layer
 
 DD = ("dirichlet", "dirichlet")
 
@@ -172,3 +179,53 @@ def test_what_makes_no_sense_is_refused_at_once(options, message):
 def test_an_empty_sequence():
     assert list(solve_sequence([])) == []
     assert list(solve_sequence([], order=[])) == []
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A recycling method that solves at once, and claims the products that the system's number and its space have in a table."""
+
+    products: tuple[tuple[int, int], ...]
+    seen: list[bool]
+    space: RecycleSpace | None = None
+    name: str = "scripted"
+
+    def with_space(self, space: RecycleSpace) -> Scripted:
+        return replace(self, space=space)
+
+    def attempt(self, system: Any) -> Attempt:
+        unaided, recycled = self.products[len(self.seen)]
+        self.seen.append(self.space is not None)
+        unit = np.ones((1, system.n)) / np.sqrt(system.n)
+        info = {"matvecs": recycled if self.space is not None else unaided, "recycle_space": RecycleSpace(unit, unit, unit)}
+        return Attempt(system.b.copy(), info=info)
+
+
+@pytest.mark.parametrize(
+    ("products", "with_space"),
+    [
+        ([(9, 5)] * 6, [0, 1, 1, 1, 1, 1]),  # it pays
+        ([(5, 9)] * 9, [0, 1, 0, 1, 0, 0, 1, 0, 0]),  # it never does: pauses of 1, 2, 4 ... systems
+        ([(5, 9), (5, 9), (5, 9), (9, 5), (9, 5), (5, 9), (5, 9), (5, 9)], [0, 1, 0, 1, 1, 1, 0, 1]),  # for a while it does: back to 1
+        ([(9, 9)] * 3, [0, 1, 1]),  # as dear is not dearer
+    ],
+)
+def test_recycling_pauses_where_it_does_not_pay(products: list[tuple[int, int]], with_space: list[int]) -> None:
+    seen: list[bool] = []
+    systems = [(np.eye(3), np.ones(3))] * len(products)
+    for solution in solve_sequence(systems, Scripted(tuple(products), seen)):
+        solution.raise_for_status()
+    assert seen == [bool(one) for one in with_space]
+
+
+def test_easy_systems_take_fewer_products_than_recycling_throughout_would() -> None:
+    sequence = boundary_layer(6)
+    systems = [(A, b, make_preconditioner(A, "ilu0")) for A, b in sequence.systems]
+    paused = [solution.info["matvecs"] for solution in solve_sequence(systems, rtol=1e-8)]
+    method, always = GCRODR(), []
+    for A, b, M in systems:
+        solution = linear_solve(A, b, method, M=M, rtol=1e-8)
+        method = method.with_space(solution.info["recycle_space"])
+        always.append(solution.info["matvecs"])
+    assert paused[:2] == always[:2]
+    assert sum(paused[2:]) < 0.85 * sum(always[2:])
