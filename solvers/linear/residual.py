@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.linear.compiled import fast_kernel, kernel
-from solvers.linear.stencil import StencilOperator, apply_rows, lift, no_cells
+from solvers.linear.stencil import StencilOperator, lift
+from solvers.linear.stencil_action import apply_rows, no_cells
 
 Vector = NDArray[Any]
 _BLOCK_CELLS = 1 << 16  # half a megabyte of unknowns at once, which stays in the second-level cache

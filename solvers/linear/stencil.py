@@ -17,19 +17,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.linear.compiled import fast_kernel, kernel
+from solvers.linear.compiled import kernel
+from solvers.linear.stencil_action import apply_stencil, no_cells, zeros
 
 Side = Literal["dirichlet", "neumann", "periodic"]
 Sides = tuple[tuple[Side, Side], ...]
 Array = NDArray[np.float64]
-_BLOCK = 2048  # cells that several loops run over while they are in the first-level cache
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class StencilOperator:
         shape, faces, reaction, periodic, nothing = self._lifted
         lifted = np.ascontiguousarray(u).reshape(shape)
         out = np.empty_like(lifted)
-        _apply(lifted, faces, reaction, periodic, nothing, out)
+        apply_stencil(lifted, faces, reaction, periodic, nothing, out)
         return out.reshape(u.shape)
 
     __matmul__ = matvec
@@ -166,7 +166,7 @@ class StencilOperator:
 
     @cached_property
     def _lifted(self) -> tuple[Any, ...]:
-        """The lifted shape, and what `_apply` takes beside u: collected once, for on small grids that takes longer than the product."""
+        """The lifted shape, and what `apply_stencil` takes beside u: collected once, for on small grids that takes longer than the product."""
         shape = (1,) * (3 - len(self.faces)) + self.grid_shape
         return shape, self.lifted_faces, self.lifted_reaction, self.lifted_periodic, no_cells(shape[2])
 
@@ -175,7 +175,7 @@ class StencilOperator:
         """Faces of the same operator on a three-dimensional grid, singleton axes first, C-contiguous."""
         missing = 3 - len(self.faces)
         shape = (1,) * missing + self.grid_shape
-        walls = [_zeros(tuple(n + (k == axis) for k, n in enumerate(shape))) for axis in range(missing)]
+        walls = [zeros(tuple(n + (k == axis) for k, n in enumerate(shape))) for axis in range(missing)]
         lifted = [np.ascontiguousarray(face.reshape((1,) * missing + face.shape)) for face in self.faces]
         x, y, z = walls + lifted
         return x, y, z
@@ -206,17 +206,6 @@ class StencilOperator:
         return matrix
 
 
-@lru_cache(maxsize=16)
-def _zeros(shape: tuple[int, ...]) -> Array:
-    """Faces along a missing axis, or cells beyond a wall; nothing may write into them."""
-    return np.zeros(shape)
-
-
-def no_cells(width: int) -> Array:
-    """Zeros for as many rows of `width` cells as `apply_rows` should do at once."""
-    return _zeros((max(_BLOCK // width, 1) * width,))
-
-
 def lift(array: Array) -> Array:
     """View an array of up to three axes as three-dimensional, singleton axes first, C-contiguous."""
     return np.ascontiguousarray(array.reshape((1,) * (3 - array.ndim) + array.shape))
@@ -242,104 +231,6 @@ def _pairs(index: NDArray[np.int64], face: Array, axis: int, periodic: bool) -> 
         there.append(_end(index, axis, 0).ravel())
         values.append(_end(face, axis, 0).ravel())
     return np.concatenate(here), np.concatenate(there), np.concatenate(values)
-
-
-@kernel()
-def _apply(u, faces, reaction, periodic, nothing, out):  # type: ignore[no-untyped-def]
-    nx, ny, nz = u.shape
-    height = nothing.size // nz
-    for i in range(nx):
-        for begin in range(0, ny, height):
-            end = min(begin + height, ny)
-            apply_rows(out[i, begin:end], u, i, begin, end, faces, reaction, periodic, nothing)
-
-
-@kernel()
-def apply_rows(out, u, i, begin, end, faces, reaction, periodic, nothing):  # type: ignore[no-untyped-def]
-    """Rows `begin` to `end` of plane i of ``A u`` in flux form: differences first, so that what is nearly constant loses no digits.
-
-    `nothing` is zeros, at least as many as there are cells in these rows; `reaction` is empty where there is none.
-    """
-    tx, ty, tz = faces
-    px, py, pz = periodic
-    nx, ny, nz = u.shape
-    first, last = max(begin, 1), min(end, ny - 1)  # rows between two others
-    if begin < 1:
-        low = u[i, ny - 1] if py else nothing[:nz]
-        high = u[i, 1] if ny > 1 else u[i, 0] if py else nothing[:nz]
-        _end_row(out[0], u[i, 0], low, high, ty[i, 0], ty[i, 1], tz[i, 0], pz, ny > 1 or not py)
-    if first < last:
-        inner, t_low, t_high = u[i, first:last], ty[i, first:last], ty[i, first + 1 : last + 1]
-        target, low, high, t = out[first - begin : last - begin], u[i, first - 1 : last - 1], u[i, first + 1 : last + 1], tz[i, first:last]
-        _five_points(target, inner, low, high, t_low, t_high, t)
-        _row_ends(target, inner, low, high, t_low, t_high, t, pz)
-    if end == ny > 1:
-        high = u[i, 0] if py else nothing[:nz]
-        _end_row(out[end - 1 - begin], u[i, ny - 1], u[i, ny - 2], high, ty[i, ny - 1], ty[i, ny], tz[i, ny - 1], pz, True)
-    size = (end - begin) * nz
-    flat, own = out.reshape(size), u[i, begin:end].reshape(size)
-    if nx > 1 or not px:
-        below = u[i - 1 if i > 0 else nx - 1, begin:end].reshape(size) if i > 0 or px else nothing[:size]
-        above = u[i + 1 if i < nx - 1 else 0, begin:end].reshape(size) if i < nx - 1 or px else nothing[:size]
-        _across(flat, own, below, above, tx[i, begin:end].reshape(size), tx[i + 1, begin:end].reshape(size))
-    if reaction.size:
-        _react(flat, own, reaction[i, begin:end].reshape(size))
-
-
-@fast_kernel()
-def _five_points(out, u, low, high, t_low, t_high, t):  # type: ignore[no-untyped-def]
-    """Fluxes within a plane, for rows without their ends; `low` and `high` are the rows beside each row."""
-    height, nz = u.shape
-    for j in range(height):
-        for k in range(1, nz - 1):
-            own = u[j, k]
-            across = t_low[j, k] * (own - low[j, k]) + t_high[j, k] * (own - high[j, k])
-            out[j, k] = across + t[j, k] * (own - u[j, k - 1]) + t[j, k + 1] * (own - u[j, k + 1])
-
-
-@fast_kernel()
-def _row_ends(out, u, low, high, t_low, t_high, t, around):  # type: ignore[no-untyped-def]
-    """The first and the last cell of rows; beyond them lie zeros, or the other end where the axis goes around."""
-    height, nz = u.shape
-    for j in range(height):
-        before = u[j, nz - 1] if around else 0.0
-        beyond = u[j, 0] if around else 0.0
-        for k in (0, nz - 1):
-            own = u[j, k]
-            left = u[j, k - 1] if k > 0 else before
-            right = u[j, k + 1] if k < nz - 1 else beyond
-            across = t_low[j, k] * (own - low[j, k]) + t_high[j, k] * (own - high[j, k])
-            out[j, k] = across + t[j, k] * (own - left) + t[j, k + 1] * (own - right)
-
-
-@kernel()
-def _end_row(out, u, low, high, t_low, t_high, t, around, connected):  # type: ignore[no-untyped-def]
-    """A row at an end of the plane; one that is not `connected` is alone on its axis."""
-    _along(out, u, t, u[u.size - 1] if around else 0.0, u[0] if around else 0.0)
-    if connected:
-        _across(out, u, low, high, t_low, t_high)
-
-
-@fast_kernel()
-def _along(out, u, t, first, last):  # type: ignore[no-untyped-def]
-    """A row alone; `first` and `last` are the values beyond its ends (its own ones where a periodic axis has one cell)."""
-    n = u.size
-    for k in range(1, n - 1):
-        out[k] = t[k] * (u[k] - u[k - 1]) + t[k + 1] * (u[k] - u[k + 1])
-    out[0] = t[0] * (u[0] - first) + t[1] * (u[0] - (u[1] if n > 1 else last))
-    out[n - 1] = t[n - 1] * (u[n - 1] - (u[n - 2] if n > 1 else first)) + t[n] * (u[n - 1] - last)
-
-
-@fast_kernel()
-def _across(out, u, low, high, t_low, t_high):  # type: ignore[no-untyped-def]
-    for k in range(u.size):
-        out[k] += t_low[k] * (u[k] - low[k]) + t_high[k] * (u[k] - high[k])
-
-
-@fast_kernel()
-def _react(out, u, reaction):  # type: ignore[no-untyped-def]
-    for k in range(u.size):
-        out[k] += reaction[k] * u[k]
 
 
 def diffusion_operator(

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from solvers.linear import diffusion_operator, residual, stencil
+from solvers.linear import diffusion_operator, residual
+from solvers.linear.stencil_action import no_cells
 
 DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
 SIDES = (DD, NN, PP, DN, DN[::-1])
@@ -39,7 +40,7 @@ def test_every_pair_of_sides_at_every_thickness(dimension):
 @pytest.mark.parametrize("height", [-1, 0, 1])
 def test_grids_of_several_blocks(sides, height):
     width = 100
-    rows = stencil.no_cells(width).size // width
+    rows = no_cells(width).size // width
     assert 1 < rows < 100
     for shape in ((2 * rows + height, width), (2, rows + height, width)):
         all_sides = (DN, *sides)[-len(shape) :]
@@ -48,7 +49,7 @@ def test_grids_of_several_blocks(sides, height):
 
 
 def test_rows_wider_than_a_block():
-    width = 2 * stencil.no_cells(1).size + 3
+    width = 2 * no_cells(1).size + 3
     for shape in ((width,), (3, width), (2, 2, width)):
         for sides in (DN, PP):
             assert_acts_like_its_matrix(varying(shape, (sides,) * len(shape), 0.5))
