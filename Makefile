@@ -48,6 +48,8 @@ test-slow: $(INSTALLED)  ## what takes longer: packaging, kills, browsers, train
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)  ## speed and accuracy beside named peers, in one run
+	$(BIN)/python -m validation bench poisson-separable
+	$(BIN)/python -m validation bench auto
 	$(BIN)/python -m validation bench operator-training
 
 lint: $(INSTALLED)  ## ruff and mypy

@@ -166,7 +166,7 @@ class StencilOperator:
 
     @cached_property
     def _lifted(self) -> tuple[Any, ...]:
-        """The lifted shape, and what `apply_stencil` takes beside u: collected once, for on small grids that takes longer than the product."""
+        """The lifted shape, and what `apply_stencil` takes beside u: on small grids collecting takes longer than the product."""
         shape = (1,) * (3 - len(self.faces)) + self.grid_shape
         return shape, self.lifted_faces, self.lifted_reaction, self.lifted_periodic, no_cells(shape[2])
 
