@@ -2,7 +2,7 @@
 
 -div(a grad p) = 0 on the quarter ring 1 < r < 2, p = 1 at the inlet, 0 at the outlet, walls without flux. For a = 1 the pressure falls
 linearly with the angle, and ln(2) / (pi / 2) = 0.441271 flows through. This script also made datasets/darcy-mesh/bend.msh.
-Takes seconds. Run: python examples/04_mesh.py [FOLDER]
+Takes seconds. Run: python examples/05_mesh.py [FOLDER]
 """
 
 import sys
