@@ -101,7 +101,7 @@ def _refuse_unrepresentable(recipe: Recipe, words: Sequence[int], parameters: Sa
 def refuse_unfit_method(recipe: Recipe, system: LinearSystem | SemiDiscrete) -> None:
     """Raise `RecipeError` where `solver.method` cannot solve this system of the recipe."""
     method = recipe.solver.method
-    if method == "auto" or isinstance(system, SemiDiscrete) or method in (fits := fitting(system.operator)):
+    if method == "auto" or method in RECYCLING or isinstance(system, SemiDiscrete) or method in (fits := fitting(system.operator)):
         return
     A = system.operator
     if not isinstance(A, StencilOperator):

@@ -233,6 +233,8 @@ class TrainedDirection:
         hierarchy, network = self._hierarchy(A), self.network
 
         def direction(r: Array) -> Array:
+            if np.size(r) != A.size:
+                raise SettingsError(f"the residual has {np.size(r)} entries, but the direction is for an operator of {A.size} unknowns")
             with torch.inference_mode():
                 residual = torch.from_numpy(np.asarray(r, np.float32).reshape(1, 1, *hierarchy.shape))
                 return np.asarray(network(residual, hierarchy).numpy().ravel())

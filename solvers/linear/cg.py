@@ -20,7 +20,7 @@ from solvers.linear.stencil import StencilOperator, lift
 from solvers.linear.system import Attempt, Batch, System, Vector, looks_symmetric
 from solvers.result import Status
 
-#: Iterates x and r in place, appends residual norms, at most as many as the last argument says; INDEFINITE or None.
+#: Iterates x and r in place, appends residual norms, at most as many as the last argument says; what stopped it or None.
 Inner = Callable[[Vector, Vector, list[float], int], Status | None]
 
 
@@ -129,7 +129,7 @@ def flexible_cg(system: System, precondition: Callable[[Vector], Vector], *, lim
             q = system.matvec(p)
             curvature = np.vdot(p, q).real
             if not curvature > 0 or not rz > 0:
-                return Status.INDEFINITE
+                return Status.INDEFINITE if np.isfinite(curvature) and np.isfinite(rz) else Status.BREAKDOWN
             alpha = rz / curvature
             x += alpha * p
             r -= alpha * q

@@ -86,7 +86,7 @@ class ConjugateDirections:
                 q = system.matvec(d)
                 curvature = float(d @ q)
                 if not curvature > 0:
-                    return Status.INDEFINITE
+                    return Status.INDEFINITE if np.isfinite(curvature) else Status.BREAKDOWN
                 step = float(d @ r) / curvature
                 x += step * d
                 r -= step * q

@@ -142,7 +142,7 @@ class _Deflation:
             q = self.operator.A(p)
             curvature = np.vdot(p, q).real
             if not curvature > 0 or not rz > 0:
-                status = Status.INDEFINITE
+                status = Status.INDEFINITE if np.isfinite(curvature + rz) else Status.BREAKDOWN
                 break
             alpha = rz / curvature
             self.x += alpha * p

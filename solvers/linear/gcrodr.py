@@ -130,6 +130,8 @@ class RecycledGMRES(RestartedGMRES):
 
     def info(self) -> dict[str, Any]:
         space = self._space()
+        if space.dim == 0 and self.given is not None:  # nothing had to be done, and nothing was learnt
+            space = self.given
         return {**super().info(), "recycle_dim": space.dim, "recycle_space": space}
 
     def _move(self, u: Vector, y: Vector) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import is_dataclass, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from solvers.linear.gcrodr import GCRODR
 from solvers.linear.recycle import RecycleSpace
@@ -52,8 +53,8 @@ def solve_sequence(
     SolutionSequence
         An iterator that solves as it is asked for solutions, and yields one `Solution` a system in the order of `systems`.
         ``info["number"]`` is its place there. A system that fails does not end the sequence: its status says how, with
-        INVALID_SYSTEM where the sizes of A, b and the sequence do not fit together or the method does not take A, and the
-        next system goes on from the space before it.
+        INVALID_SYSTEM where it cannot be made, the sizes of A, b and the sequence do not fit together, the method does not take A
+        or A raises an error of its own (``info["error"]``), and the next system goes on from the space before it.
 
     Raises
     ------
@@ -74,11 +75,11 @@ def solve_sequence(
     if isinstance(order, str):
         if order != "given":
             raise ValueError(f"order is {order!r}; it must be 'given' or the numbers of the systems in the order of solving")
-        numbered: Iterable[tuple[int, Item]] = enumerate(systems)
+        numbered: Iterator[tuple[int, Callable[[], Item]]] = ((number, partial(tuple, item)) for number, item in enumerate(systems))
     else:
         if not isinstance(systems, _Listed):
             raise ValueError(f"systems is a {type(systems).__name__}, which can be solved in the given order only: pass a list")
-        numbered = ((number, systems[number]) for number in _permutation(order, len(systems)))
+        numbered = ((number, partial(systems.__getitem__, number)) for number in _permutation(order, len(systems)))
     return SolutionSequence(numbered, "auto" if chosen is None else chosen, {"rtol": rtol, "atol": atol, "maxiter": maxiter})
 
 
@@ -100,9 +101,10 @@ class SolutionSequence(Iterator[Solution]):
         large as many solutions.
     """
 
-    def __init__(self, numbered: Iterable[tuple[int, Item]], method: str | Method, options: dict[str, Any]) -> None:
-        self._numbered = iter(numbered)
-        self._method = self._empty = method
+    def __init__(self, numbered: Iterator[tuple[int, Callable[[], Item]]], method: str | Method, options: dict[str, Any]) -> None:
+        self._numbered = numbered
+        self._method = self._given = method
+        self._empty = _without_space(method)
         self._unaided: int | None = None  # products of the last system without a space
         self._pause = self._left = 0  # systems without a space: as many as last decided, and those still to come
         self._options = options
@@ -116,19 +118,23 @@ class SolutionSequence(Iterator[Solution]):
 
     def __next__(self) -> Solution:
         while self._turn not in self._waiting:
-            number, item = next(self._numbered)
-            self._waiting[number] = self._solve(number, item)
+            number, make = next(self._numbered)
+            self._waiting[number] = self._solve(number, make)
         self._turn += 1
         return self._waiting.pop(self._turn - 1)
 
-    def _solve(self, number: int, item: Item) -> Solution:
-        A, b, *M = item
-        b = np.asarray(b)
+    def _solve(self, number: int, make: Callable[[], Item]) -> Solution:
+        b = np.zeros(0 if self._size is None else self._size)
         try:
+            A, b, *M = make()
+            b = np.asarray(b)
             if self._size is not None and b.size != self._size:
                 raise ValueError(f"b has {b.size} entries, but the systems solved before have {self._size}: they cannot share a space")
-            solution = linear_solve(A, b, self._method, M=M[0] if M else None, **self._options)
-        except (ValueError, TypeError) as error:
+            method = self._method
+            if method is not self._given and self.space is not None and self.space.U.dtype.kind == "c" and not _is_complex(A, b):
+                method = self._empty  # a space that a complex system left is of no use to a real one
+            solution = linear_solve(A, b, method, M=M[0] if M else None, **self._options)
+        except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:  # of a user's own operator, too
             refusal = {"relative_residual": np.nan, "error": f"system {number}: {error}", "number": number}
             name = self._method if isinstance(self._method, str) else self._method.name
             return Solution(np.zeros_like(b), Status.INVALID_SYSTEM, 0, np.array([np.nan]), name, refusal)
@@ -149,6 +155,14 @@ class SolutionSequence(Iterator[Solution]):
         elif self._unaided is not None:
             self._pause = max(2 * self._pause, 1) if products > self._unaided else 0
             self._left = self._pause
+
+
+def _without_space(method: str | Method) -> str | Method:
+    return replace(method, space=None) if isinstance(method, RecyclingMethod) and is_dataclass(method) else method
+
+
+def _is_complex(A: Any, b: NDArray[Any]) -> bool:
+    return np.result_type(getattr(A, "dtype", None) or np.asarray(A).dtype, b.dtype).kind == "c"
 
 
 def _usable(space: RecycleSpace) -> bool:

@@ -200,6 +200,8 @@ def _batch(A: Any, B: np.ndarray, X0: np.ndarray | None, M: Any, maxiter: int | 
     dtype = np.result_type(operator.dtype or np.float64, B.dtype, np.float64)
     if isinstance(operator, StencilOperator) and dtype.kind == "c":
         raise ValueError("b is complex and A is a real StencilOperator: solve for the real and the imaginary part, or pass A.to_csr()")
+    if M is not None and dtype.kind != "c" and np.dtype(getattr(M, "dtype", None) or np.float64).kind == "c":
+        raise ValueError("M is complex and A and b are real: pass b.astype(complex), and for a StencilOperator A.to_csr() with it")
     B = np.ascontiguousarray(B, dtype=dtype)
     X0 = None if X0 is None else np.array(X0, dtype=dtype)
     return Batch(operator, B, X0, None if M is None else aslinearoperator(M), np.zeros(len(B)), maxiter, callback)

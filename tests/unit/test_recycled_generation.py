@@ -173,7 +173,7 @@ def test_a_failure_names_the_sample_and_one_that_nobody_wants_does_no_harm(monke
             )
 
     monkeypatch.setattr(solve, "solve_sequence", failing)
-    with pytest.raises(SolverError, match=f"sample {order[4]} of stream 0 .* was not solved: gcrodr ended with STAGNATION"):
+    with pytest.raises(SolverError, match=f"train sample {order[4]} of .* was not solved: gcrodr ended with STAGNATION"):
         solve_samples(recipe, 0, [order[6], order[4]])
     ((_, certificate),) = solve_samples(recipe, 0, [order[6]])
     assert certificate.index == order[6]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
 
 from solvers import GCRODR, GMRES, DeflatedCG, RecycleSpace, SolverError, Status, linear_solve, solve_sequence
 from solvers.linear import diffusion_operator, make_preconditioner
@@ -229,3 +230,48 @@ def test_easy_systems_take_fewer_products_than_recycling_throughout_would() -> N
         always.append(solution.info["matvecs"])
     assert paused[:2] == always[:2]
     assert sum(paused[2:]) < 0.85 * sum(always[2:])
+
+
+def test_a_real_system_after_a_complex_one_starts_without_its_space():
+    rng = np.random.default_rng(3)
+    real = sp.csr_matrix(sp.diags(np.linspace(-3.0, 9.0, 60)) + 0.1 * sp.random(60, 60, density=0.1, random_state=1))
+    b = rng.standard_normal(60)
+    found = list(solve_sequence([(real + 0.5j * sp.identity(60), b), (real, b), (real, b)], rtol=1e-9))
+    assert [solution.status for solution in found] == [Status.SUCCESS] * 3
+    assert [solution.x.dtype.kind for solution in found] == ["c", "f", "f"]
+
+
+@pytest.mark.parametrize("order", ["given", [2, 0, 1, 3]], ids=str)
+def test_an_operator_that_raises_is_named_and_the_others_are_solved(order):
+    def broken(x):
+        raise RuntimeError("the mesh file is gone")
+
+    A = sp.csr_matrix(sp.diags(np.arange(1.0, 31.0)))
+    bad = LinearOperator((30, 30), matvec=broken, dtype=float)
+    systems = [(A, np.ones(30)), (bad, np.ones(30)), (A,), (A, np.ones(30))]
+    found = list(solve_sequence(systems, order=order))
+    statuses = [solution.status for solution in found]
+    assert statuses == [Status.SUCCESS, Status.INVALID_SYSTEM, Status.INVALID_SYSTEM, Status.SUCCESS]
+    assert found[1].info["error"] == "system 1: the mesh file is gone"
+    assert "system 2" in found[2].info["error"]
+
+
+def test_a_solve_that_needs_nothing_keeps_the_space():
+    A = sp.csr_matrix(sp.diags(np.linspace(-3.0, 9.0, 60)))
+    space = linear_solve(A, np.ones(60), "gcrodr").info["recycle_space"]
+    again = linear_solve(A, np.zeros(60), GCRODR(space=space)).info["recycle_space"]
+    assert again.dim == space.dim > 0
+
+
+def test_a_complex_preconditioner_of_a_real_system_is_refused_in_words():
+    A = sp.csr_matrix(sp.diags(np.linspace(1.0, 9.0, 60)))
+    M = LinearOperator((60, 60), matvec=lambda r: (1 + 1j) * r, dtype=complex)
+    for method in ("gmres", "gcrodr"):
+        with pytest.raises(ValueError, match=r"M is complex and A and b are real: pass b.astype\(complex\)"):
+            linear_solve(A, np.ones(60), method, M=M)
+
+
+@pytest.mark.parametrize("method", ["cg", "deflated_cg"])
+def test_an_operator_that_gives_nan_breaks_down(method):
+    A = LinearOperator((20, 20), matvec=lambda x: np.full(20, np.nan), dtype=float)
+    assert linear_solve(A, np.ones(20), method).status is Status.BREAKDOWN
