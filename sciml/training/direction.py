@@ -229,6 +229,7 @@ class TrainedDirection:
         Raises
         ------
         SettingsError : A has another dimension than the network, or a periodic side.
+        TypeError : A is no `StencilOperator`.
         """
         hierarchy, network = self._hierarchy(A), self.network
 
@@ -246,6 +247,8 @@ class TrainedDirection:
         return direction_preconditioner(self.on(A), A.size)
 
     def _hierarchy(self, A: StencilOperator) -> Hierarchy:
+        if not isinstance(A, StencilOperator):
+            raise TypeError(f"A is a {type(A).__name__}; a direction network needs a StencilOperator, whose grid it knows")
         have, want = self.network.dimension, len(A.grid_shape)
         if have != want:
             raise SettingsError(f"A has {want} axes, but the direction network is for {have}; train one with dimension = {want}")

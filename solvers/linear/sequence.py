@@ -130,10 +130,10 @@ class SolutionSequence(Iterator[Solution]):
             b = np.asarray(b)
             if self._size is not None and b.size != self._size:
                 raise ValueError(f"b has {b.size} entries, but the systems solved before have {self._size}: they cannot share a space")
-            method = self._method
-            if method is not self._given and self.space is not None and self.space.U.dtype.kind == "c" and not _is_complex(A, b):
-                method = self._empty  # a space that a complex system left is of no use to a real one
-            solution = linear_solve(A, b, method, M=M[0] if M else None, **self._options)
+            used = self._method
+            if used is not self._given and self.space is not None and self.space.U.dtype.kind == "c" and not _is_complex(A, b):
+                used = self._empty  # a space that a complex system left is of no use to a real one
+            solution = linear_solve(A, b, used, M=M[0] if M else None, **self._options)
         except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:  # of a user's own operator, too
             refusal = {"relative_residual": np.nan, "error": f"system {number}: {error}", "number": number}
             name = self._method if isinstance(self._method, str) else self._method.name
@@ -141,9 +141,8 @@ class SolutionSequence(Iterator[Solution]):
         self._size = b.size
         info: dict[str, Any] = {**solution.info, "number": number}
         space = info.pop("recycle_space", None)
-        if space is not None and isinstance(self._method, RecyclingMethod) and _usable(space):
-            if solution.status is Status.SUCCESS:
-                self._judge(int(info["matvecs"]), self._method.space is not None)
+        if solution.status is Status.SUCCESS and space is not None and isinstance(self._method, RecyclingMethod) and _usable(space):
+            self._judge(int(info["matvecs"]), isinstance(used, RecyclingMethod) and used.space is not None)
             self._left, pays = max(self._left - 1, 0), self._left == 0
             self._method = self._method.with_space(space) if pays else self._empty
         return replace(solution, info=info)
@@ -166,5 +165,5 @@ def _is_complex(A: Any, b: NDArray[Any]) -> bool:
 
 
 def _usable(space: RecycleSpace) -> bool:
-    """Whether a solve, which may have broken down, left a space worth more than the one before."""
+    """Whether a solve left a space worth keeping; one that failed, which may look so, leaves what spoils the next."""
     return space.dim > 0 and bool(np.isfinite(space.U).all() and np.isfinite(space.C).all())

@@ -183,6 +183,8 @@ def checked_method(method: str | Method, rtol: float, atol: float, maxiter: int 
         raise ValueError(f"rtol={rtol} and atol={atol} must be finite, not negative and not both zero")
     if maxiter is not None and maxiter < 0:
         raise ValueError(f"maxiter={maxiter} must be None or not negative")
+    if isinstance(method, type):
+        raise TypeError(f"method is the class {method.__name__}; it must be settings: {method.__name__}()")
     if not isinstance(method, str):
         return method
     if method == "auto":
@@ -197,7 +199,13 @@ def _batch(A: Any, B: np.ndarray, X0: np.ndarray | None, M: Any, maxiter: int | 
     operator = _operator(A)
     if operator.shape[0] != operator.shape[1] or operator.shape[0] != B.shape[1]:
         raise ValueError(f"A has shape {operator.shape} and b has {B.shape[1]} entries; a square A of matching size is needed")
-    dtype = np.result_type(operator.dtype or np.float64, B.dtype, np.float64)
+    for name, array in (("b", B), ("x0", X0)):
+        if array is not None and array.dtype.kind not in "biufc":
+            raise TypeError(f"{name} is of type {array.dtype}; it must hold numbers")
+    complex_ = "c" in (np.dtype(operator.dtype or np.float64).kind, B.dtype.kind)
+    dtype = np.dtype(np.complex128 if complex_ else np.float64)
+    if X0 is not None and X0.dtype.kind == "c" and not complex_:
+        raise ValueError("x0 is complex and A and b are real: pass its real part, or b.astype(complex)")
     if isinstance(operator, StencilOperator) and dtype.kind == "c":
         raise ValueError("b is complex and A is a real StencilOperator: solve for the real and the imaginary part, or pass A.to_csr()")
     if M is not None and dtype.kind != "c" and np.dtype(getattr(M, "dtype", None) or np.float64).kind == "c":

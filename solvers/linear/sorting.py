@@ -81,6 +81,8 @@ def coefficient_features(fields: ArrayLike, *, scalars: ArrayLike | None = None,
     fields = fields if isinstance(fields, np.ndarray) else np.asarray(fields)
     if fields.ndim < 2 or fields.size == 0:
         raise ValueError(f"fields has shape {fields.shape}; it needs one field a row: (N, *grid), not empty")
+    if fields.dtype.kind not in "biuf":
+        raise ValueError(f"fields is of type {fields.dtype}; coefficients must be real numbers")
     count, grid = len(fields), fields.shape[1:]
     if modes is None:
         modes = int(_FEATURES ** (1 / len(grid)) + 1e-9)
@@ -107,6 +109,9 @@ def coefficient_features(fields: ArrayLike, *, scalars: ArrayLike | None = None,
     columns = np.asarray(scalars, np.float64)
     if len(columns) != count or columns.ndim > 2:
         raise ValueError(f"scalars has shape {columns.shape}; {count} fields need ({count},) or ({count}, s)")
+    if not np.isfinite(columns).all() or abs(columns).max(initial=0.0) > 1e150:
+        worst = columns.flat[np.argmax(~(abs(columns) <= 1e150))]
+        raise ValueError(f"scalars reaches {worst:g}; parameters must be finite, and their squares")
     columns = columns.reshape(count, -1)
     return np.concatenate([features, _standardised(columns, abs(columns).max(axis=0, initial=0.0), together=False)], axis=1)
 

@@ -275,3 +275,39 @@ def test_a_complex_preconditioner_of_a_real_system_is_refused_in_words():
 def test_an_operator_that_gives_nan_breaks_down(method):
     A = LinearOperator((20, 20), matvec=lambda x: np.full(20, np.nan), dtype=float)
     assert linear_solve(A, np.ones(20), method).status is Status.BREAKDOWN
+
+
+def test_a_system_that_fails_leaves_the_space_before_it():
+    systems = family(5)
+    hopeless = sp.csr_matrix(sp.diags(np.random.default_rng(0).standard_normal(24 * 24)))
+    undisturbed = [solution.info["matvecs"] for solution in solve_sequence(systems, maxiter=300)]
+    mixed = [*systems[:2], (hopeless, systems[0][1].ravel()), *systems[2:]]
+    found = list(solve_sequence(mixed, maxiter=300))
+    assert found[2].status is not Status.SUCCESS
+    assert [solution.info["matvecs"] for solution in found if solution is not found[2]] == undisturbed
+
+
+def test_a_real_system_after_a_complex_one_is_judged_as_one_without_a_space():
+    systems = [(A.to_csr(), b.ravel()) for A, b in family(4)]
+    alone = [solution.info["matvecs"] for solution in solve_sequence(systems)]
+    shifted = systems[0][0] + 1j * sp.identity(24 * 24)
+    after = list(solve_sequence([(shifted, systems[0][1]), *systems]))
+    assert [solution.info["matvecs"] for solution in after[1:]] == alone
+
+
+@pytest.mark.parametrize("kind", [object, str])
+def test_right_hand_sides_without_numbers_are_refused_and_end_nothing(kind):
+    A, b = sp.identity(4, format="csr"), np.ones(4)
+    with pytest.raises(TypeError, match=r"b is of type .*; it must hold numbers"):
+        linear_solve(A, b.astype(kind))
+    found = list(solve_sequence([(A, b), (A, b.astype(kind)), (A, b)]))
+    assert [solution.status for solution in found] == [Status.SUCCESS, Status.INVALID_SYSTEM, Status.SUCCESS]
+
+
+def test_slips_are_named():
+    A, b = sp.identity(4, format="csr"), np.ones(4)
+    with pytest.raises(TypeError, match=r"method is the class GCRODR; it must be settings: GCRODR\(\)"):
+        linear_solve(A, b, GCRODR)
+    with pytest.raises(ValueError, match="x0 is complex and A and b are real"):
+        linear_solve(A, b, "gcrodr", x0=1j * b)
+    assert linear_solve(A, b.astype(np.longdouble)).x.dtype == np.float64

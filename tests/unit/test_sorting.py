@@ -234,3 +234,14 @@ def test_neighbours_in_a_family_of_fields_resemble_each_other():
 def test_bad_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         order_systems(**arguments)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+def test_parameters_without_a_distance_are_refused(bad):
+    with pytest.raises(ValueError, match=r"scalars reaches .*; parameters must be finite"):
+        coefficient_features(np.ones((4, 8)), scalars=[1.0, 2.0, 3.0, bad])
+
+
+def test_complex_fields_are_refused():
+    with pytest.raises(ValueError, match="fields is of type complex128; coefficients must be real numbers"):
+        coefficient_features(np.ones((4, 8)) * 1j)
