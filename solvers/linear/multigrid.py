@@ -26,6 +26,9 @@ from solvers.linear.stencil import StencilOperator, lift
 Array = NDArray[Any]
 
 
+_REMEMBERED = 32  # grids whose last coarsening a thread remembers
+
+
 class Memory:
     """Scratch memory that hierarchies of one thread, one after another, take their arrays from.
 
@@ -92,6 +95,8 @@ class MultigridHierarchy:
             arrays = (made.levels, made.index, made.tables, work, self.buffer, self.roots)
             depth, right = setup.build(operator.lifted_faces, lift(operator.reaction), 1.0 / self.unit, *arrays)
             if depth == len(made.steps) and right == 0:
+                if len(self.memory.axes) >= _REMEMBERED:
+                    self.memory.axes.clear()
                 self.memory.axes[self.grid] = axes
                 return made, work
             x, y, z = (bool(right & bit) for bit in (1, 2, 4))
