@@ -79,7 +79,9 @@ class RestartedGMRES:
                 status = Status.BREAKDOWN
             elif ends[-1] <= tolerance:
                 self.confirm()
-                if self.norms[-1] > max(tolerance, 0.5 * confirmed):
+                if not np.isfinite(self.norms[-1]):  # squares overflow, and what does seems to vanish
+                    status = Status.BREAKDOWN
+                elif self.norms[-1] > max(tolerance, 0.5 * confirmed):
                     status = Status.STAGNATION
                 confirmed = self.norms[-1]
             elif status is None and len(ends) > _PATIENCE and ends[-1] > _PROGRESS * ends[-1 - _PATIENCE]:

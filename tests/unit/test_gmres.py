@@ -142,3 +142,12 @@ def test_orthogonalization_of_what_nearly_lies_in_the_panel(dtype):
     assert np.linalg.norm(panel.conj() @ out) <= 1e-13 * norm
     np.testing.assert_allclose(h @ panel + out, w, atol=1e-13)
     assert orthogonalize(panel, inside, out)[1] == 0.0
+
+
+@pytest.mark.parametrize("method", ["gmres", "gcrodr"])
+def test_a_guess_beside_which_the_right_hand_side_vanishes_ends(method):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((3, 3)) + 1j * rng.standard_normal((3, 3))
+    solution = linear_solve(A, 1e-266 * rng.standard_normal(3), method, x0=rng.standard_normal(3), rtol=1e-7, maxiter=60)
+    assert solution.status is Status.BREAKDOWN
+    assert len(solution.residual_norms) < 70
