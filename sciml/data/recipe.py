@@ -49,8 +49,8 @@ class _Section(BaseModel):
 class SolverSettings(_Section):
     """How samples are solved: `method` as in `solvers.linear_solve`, `rtol` on the true residual.
 
-    "gcrodr" solves blocks of samples as sequences that recycle, see `sciml.data.sequence`. "auto" never takes it: on every shipped
-    recipe multigrid, MINRES or a factorisation is faster (``python -m validation bench krylov``).
+    "gcrodr" solves blocks of samples as sequences that recycle, see `sciml.data.sequence`. "auto" never takes it: beside it
+    multigrid, MINRES or a factorisation was faster; ``python -m validation bench krylov`` prints such a comparison.
     Of a problem that evolves in time `rtol` bounds the time error, and `method` stays "auto".
     """
 

@@ -220,6 +220,8 @@ def _scale_couplings(A, root, ends, level, sums, out):  # type: ignore[no-untype
             if not level[STAR]:
                 _add_sizes(result, shifted(scaled, begin, end, distance))
     _fill_all(out, level)
+    # ghosts have gathered what belongs to no row; those of a periodic axis now repeat real ones
+    _fill_all(sums[: 2 * root.size].reshape(2, root.size), level)
     _multiply_twice(plain[begin:end], root[begin:end])
     bound = float(_largest(plain[begin:end]))
     if not level[STAR]:

@@ -7,12 +7,14 @@ import pytest
 
 from solvers import Status, linear_solve
 from solvers.linear import diffusion_operator
+from solvers.linear.cg import flexible_cg
 from solvers.linear.galerkin import Coarsening, couplings, star
 from solvers.linear.islands import find_islands
 from solvers.linear.multigrid import Memory, MultigridHierarchy
 from solvers.linear.multigrid_plan import full_coarsening, plan
 from solvers.linear.multigrid_setup import BLOCK, galerkin, interpolate, split, star_entries
 from solvers.linear.stencil import lift
+from solvers.linear.system import System
 
 DD, NN, PP, DN = ("dirichlet", "dirichlet"), ("neumann", "neumann"), ("periodic", "periodic"), ("dirichlet", "neumann")
 CASES = [
@@ -157,3 +159,38 @@ def test_islands_cost_no_iterations(sides):
     solution = linear_solve(operator, b - b.mean(), "multigrid_cg")
     assert solution.status is Status.SUCCESS
     assert solution.iterations <= 22
+
+
+def test_w_cycles_in_space_are_symmetric_positive_and_better_than_v_cycles():
+    """A medium that jumps by 10^4 between random bricks of 3 x 3 x 3 cells."""
+    rng = np.random.default_rng(1)
+    a = np.where(rng.random((8, 8, 8)) < 0.5, 1.0, 1e4).repeat(3, 0).repeat(3, 1).repeat(3, 2)
+    operator = diffusion_operator(a, spacing=(1.0,) * 3, sides=(DD, NN, PP))
+    hierarchy = MultigridHierarchy(operator)
+    assert (hierarchy.visits[0, 1:] == 2).all()
+    r, s = rng.standard_normal((2, *a.shape))
+    Mr, Ms = hierarchy.precondition(r), hierarchy.precondition(s)
+    assert np.vdot(r, Mr) > 0
+    assert abs(np.vdot(s, Mr) - np.vdot(r, Ms)) < 1e-4 * np.sqrt(np.vdot(r, Mr) * np.vdot(s, Ms))
+    b = np.ones(a.size)
+    system = System(operator, b, None, None, 1e-8 * np.linalg.norm(b), None, None)
+    twice = flexible_cg(system, hierarchy.precondition, limit=100).iterations
+    hierarchy.visits[0] = 1
+    assert twice < flexible_cg(system, hierarchy.precondition, limit=100).iterations
+
+
+@pytest.mark.parametrize("sides", [(DD, PP), (PP, DD), (NN, PP), (PP, PP)], ids=str)
+def test_jumps_beside_a_periodic_side_leave_the_smoothing_steps_alone(sides):
+    """``D^-1 |A|`` has row sums of at most 2, and of 2 where no wall is near: the steps of Chebyshev smoothing follow from that."""
+    a = np.where(np.random.default_rng(0).random((16, 16)) < 0.5, 1.0, 1e4).repeat(3, 0).repeat(3, 1)
+    operator = diffusion_operator(a, spacing=(1.0, 1.0), sides=sides)
+    steps = [1 / (1.25 + sign * 0.75 * np.sqrt(0.5)) for sign in (1, -1)]
+    np.testing.assert_allclose(MultigridHierarchy(operator).roots[0], steps, rtol=1e-3)
+    assert linear_solve(operator, a - a.mean(), "multigrid_cg").iterations <= 20  # 40 to 200 with steps for another bound
+
+
+def test_a_thread_remembers_few_grids():
+    memory = Memory()
+    for n in range(8, 108):
+        MultigridHierarchy(diffusion_operator(np.linspace(1.0, 2.0, n), spacing=(1.0,), sides=(DD,)), memory)
+    assert len(memory.axes) <= 32

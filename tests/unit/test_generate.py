@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,23 +30,13 @@ from solvers.linear.auto import fitting
 
 SPLITS = ("train", "valid", "test")
 
+Contents = Callable[[Path], dict[str, bytes]]
+
 
 def small(*overrides: str) -> Recipe:
     """Darcy flow on 8 x 8 cells in shards of 4 samples, half of them for training."""
     settings = ("problem.resolution=8", "data.shard_samples=4", "data.valid=0.25", "data.test=0.25", "data.seed=3")
     return load_recipe("darcy", (*settings, *overrides))
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    """Bytes of every field, and what the certificates say apart from the time taken."""
-    found = {}
-    for split in SPLITS:
-        dataset = open_dataset(path, split)
-        for name in dataset.manifest.names:
-            found[f"{split}/{name}"] = dataset.field(name).tobytes()
-        certificates = [dataset.provenance(index) | {"solve_seconds": 0} for index in range(len(dataset))]
-        found[split] = repr(certificates).encode()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +83,7 @@ def test_solution_agrees_with_a_dense_solve(whole: Path) -> None:
     np.testing.assert_allclose(dataset[0]["pressure"], pressure, rtol=1e-6)
 
 
-def test_two_workers_give_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+def test_two_workers_give_the_same_bytes(contents: Contents, whole: Path, tmp_path: Path) -> None:
     result = generate(small(), tmp_path / "two", samples=20, workers=2)
     assert result.generated == 20
     assert contents(tmp_path / "two") == contents(whole)
@@ -134,7 +125,7 @@ def test_the_certificate_states_the_residual_of_the_discrete_equations() -> None
             assert certificate.relative_residual == pytest.approx(residual.relative, rel=1e-6, abs=rounding)
 
 
-def test_growing_step_by_step_gives_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+def test_growing_step_by_step_gives_the_same_bytes(contents: Contents, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "grown"
     for samples, made in ((2, 2), (7, 5), (7, 0), (3, 0), (20, 13)):
         reports: list[tuple[int, int]] = []
@@ -148,7 +139,7 @@ def test_growing_step_by_step_gives_the_same_bytes(whole: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_interruption_loses_nothing_and_is_completed(whole: Path, tmp_path: Path, workers: int) -> None:
+def test_interruption_loses_nothing_and_is_completed(contents: Contents, whole: Path, tmp_path: Path, workers: int) -> None:
     path = tmp_path / "interrupted"
     reported = 0
 
