@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.data.layout import ShardLayout
+from sciml.data.layout import PRODUCTS, ShardLayout
 from sciml.data.manifest import SPLITS, Manifest, read_manifest
 from sciml.data.shard import ShardReader
 from sciml.data.writer import PART
@@ -79,8 +79,10 @@ def _in_progress(root: Path, manifest: Manifest) -> dict[str, int]:
 
 
 def _solver_figures(root: Path, manifest: Manifest, damaged: list[str]) -> dict[str, Any]:
-    """Residuals, iterations, methods and time over all samples that can be read; what is wrong with the others goes to `damaged`."""
-    columns: dict[str, list[np.ndarray]] = {"relative_residual": [], "iterations": [], "method": [], "solve_seconds": []}
+    """Medians, maxima and sums over all samples that can be read; what is wrong with the others goes to `damaged`."""
+    products = tuple(PRODUCTS) if manifest.recycles else ()
+    names = ("relative_residual", "iterations", "method", "solve_seconds", *products)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for shard in manifest.shards:
         try:
             reader = ShardReader.open(root, ShardLayout(manifest, shard.split, shard.start, shard.samples), root / shard.path)
@@ -93,11 +95,12 @@ def _solver_figures(root: Path, manifest: Manifest, damaged: list[str]) -> dict[
             parts.append(column)
     if not columns["method"]:
         return {}
-    residual, iterations, method, seconds = (np.concatenate(parts) for parts in columns.values())
+    residual, iterations, method, seconds, *counts = (np.concatenate(parts) for parts in columns.values())
     return {
         "largest_residual": float(residual.max()),
         "median_residual": float(np.median(residual)),
         "median_iterations": float(np.median(iterations)),
+        **{f"median_{name}": float(np.median(count)) for name, count in zip(products, counts, strict=True)},
         "methods": dict(Counter(name.decode("ascii", "replace") for name in method.tolist())),
         "median_solve_seconds": float(np.median(seconds)),
         "total_solve_seconds": float(seconds.sum()),

@@ -42,6 +42,8 @@ PROVENANCE = {
     "sha256": ("S64", ()),
     "complete": ("uint8", ()),
 }
+#: Beside these where samples recycle: what a step costs differs there from sample to sample.
+PRODUCTS = {"matvecs": ("int64", ()), "preconditioner_applications": ("int64", ())}
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class ShardLayout:
         mesh = self.manifest.mesh
         return self.manifest.axes if mesh is None else (mesh.place(name),)
 
+    @property
+    def provenance(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Columns of ``/provenance``, as in `PROVENANCE`."""
+        return {**PROVENANCE, **(PRODUCTS if self.manifest.recycles else {})}
+
     def field_dims(self, name: str) -> tuple[str, ...]:
         """Axes of the dataset of an input or output as stored."""
         axes = self.space(name)
@@ -126,7 +133,7 @@ class ShardLayout:
         if manifest.mesh is not None:
             for name, (dtype, axes) in manifest.mesh.arrays().items():
                 yield Slot(f"mesh/{name}", axes, dtype)
-        for name, (dtype, axes) in PROVENANCE.items():
+        for name, (dtype, axes) in self.provenance.items():
             yield Slot(f"provenance/{name}", ("trajectory", *axes), dtype)
 
     def boundaries(self) -> Iterator[tuple[str, str, tuple[int, ...], str]]:

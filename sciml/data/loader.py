@@ -7,7 +7,6 @@ import operator
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,9 +118,12 @@ class Dataset:
         return out
 
     def provenance(self, index: int) -> dict[str, Any]:
-        """How a sample was made: index, seed_words, relative_residual, iterations, method, solve_seconds."""
+        """How a sample was made: index, seed_words, relative_residual, iterations, method, solve_seconds.
+
+        Where the recipe's method recycles also matvecs and preconditioner_applications.
+        """
         reader, position = self._find(index)
-        return asdict(reader.certificate(position))
+        return reader.certificate(position).figures()
 
     @cached_property
     def mesh(self) -> Mesh | None:

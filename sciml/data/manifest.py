@@ -29,6 +29,9 @@ RESERVED_NAMES = frozenset((*AXES, "time", "trajectory", "seed_word"))
 _MAX_BYTES = 64 << 20
 _SIDE = re.compile(r"boundary_([xyz])_(low|high)")
 
+#: Values of a recipe's `solver.method` by which samples are solved as sequences.
+RECYCLING = ("gcrodr",)
+
 BoundaryKind = Literal["dirichlet", "neumann", "periodic"]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -136,6 +139,12 @@ class Manifest(BaseModel):
     def value_bytes(self) -> int:
         """Size of all arrays of one sample."""
         return np.dtype(self.dtype).itemsize * sum(math.prod(self.shape_of(name)) for name in self.names)
+
+    @property
+    def recycles(self) -> bool:
+        """Whether samples are solved as sequences, so that iterations alone do not tell what one took."""
+        solver = (self.recipe or {}).get("solver")
+        return isinstance(solver, dict) and solver.get("method") in RECYCLING
 
     def covered(self, split: str) -> int:
         """Number of samples in finished shards of `split`."""

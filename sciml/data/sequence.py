@@ -14,11 +14,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sciml.data.manifest import RECYCLING
 from sciml.discretize import LinearSystem
 from solvers.linear import StencilOperator, coefficient_features, order_systems
 
 Array = NDArray[Any]
-RECYCLING = ("gcrodr",)
 #: Samples of a sequence; part of a recipe's identity where it recycles. The first solve of each starts from nothing, which more samples
 #: share, and up to so many are solved again where one is wanted alone.
 BLOCK = 32

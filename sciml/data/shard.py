@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +20,7 @@ from sciml.errors import DatasetError
 from sciml.mesh.mesh import Mesh
 
 Sample = Mapping[str, np.ndarray]
-CERTIFICATE = ("index", "seed_words", "relative_residual", "iterations", "method", "solve_seconds")
+CERTIFICATE = ("index", "seed_words", "relative_residual", "iterations", "method", "solve_seconds", *layouts.PRODUCTS)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Certificate:
         Of a steady problem ``||b - A x|| / ||b||``. Of an evolving one the time error: the relative L2 difference, largest over
         the times, to an integration with other steps to a quarter of the tolerance (`sciml.discretize.temporal_error`).
     iterations, method, solve_seconds : of the linear solve, or steps of the time integration; seconds include the assembly.
+    matvecs, preconditioner_applications : products with the matrix, those that renew a recycled space included, and with its
+        preconditioner; None where the recipe's method does not recycle.
     """
 
     index: int
@@ -42,6 +45,12 @@ class Certificate:
     iterations: int
     method: str
     solve_seconds: float
+    matvecs: int | None = None
+    preconditioner_applications: int | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """The figures that there are, by their names in ``/provenance``."""
+        return {name: value for name in CERTIFICATE if (value := getattr(self, name)) is not None}
 
 
 def sample_digest(manifest: Manifest, sample: Sample) -> str:
@@ -100,7 +109,8 @@ class ShardReader:
 
     def certificate(self, position: int) -> Certificate:
         with reading(self.path):
-            record = {name: self.file[f"provenance/{name}"][position] for name in CERTIFICATE}
+            columns = (name for name in CERTIFICATE if name in self.layout.provenance)
+            record = {name: self.file[f"provenance/{name}"][position] for name in columns}
         return Certificate(
             index=int(record["index"]),
             seed_words=tuple(int(word) for word in record["seed_words"]),
@@ -108,6 +118,7 @@ class ShardReader:
             iterations=int(record["iterations"]),
             method=record["method"].decode("ascii", "replace"),
             solve_seconds=float(record["solve_seconds"]),
+            **{name: int(record[name]) for name in layouts.PRODUCTS if name in record},
         )
 
     def mesh(self) -> Mesh | None:

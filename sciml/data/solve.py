@@ -10,13 +10,16 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
 from sciml.data.evolving import METHOD, Unsolved, solve_evolving
+from sciml.data.layout import PRODUCTS
+from sciml.data.manifest import RECYCLING
 from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import STREAMS, Recipe
-from sciml.data.sequence import BLOCK, RECYCLING, solving_order
+from sciml.data.sequence import BLOCK, solving_order
 from sciml.data.shard import Certificate, Sample
 from sciml.discretize import LinearSystem, SemiDiscrete, discretize
 from sciml.errors import DatasetError, RecipeError
@@ -173,11 +176,12 @@ def _accepted(recipe: Recipe, stream: int, drawn: _Drawn, solution: Solution, se
     if solution.status is not Status.SUCCESS:
         raise SolverError(_complaint(recipe, stream, drawn.index, _failure(recipe, _linear(drawn), solution)))
     figures = (solution.relative_residual, solution.iterations, solution.method, drawn.seconds + seconds)
-    return _certified(recipe, stream, drawn, _linear(drawn).unpack(solution.x), figures)
+    products = [solution.info[name] for name in PRODUCTS] if recipe.solver.method in RECYCLING else []
+    return _certified(recipe, stream, drawn, _linear(drawn).unpack(solution.x), (*figures, *products))
 
 
-def _certified(recipe: Recipe, stream: int, drawn: _Drawn, fields: Sample, figures: tuple[float, int, str, float]) -> Solved:
-    """A solved sample as it is stored; `figures` are residual, iterations, method and seconds."""
+def _certified(recipe: Recipe, stream: int, drawn: _Drawn, fields: Sample, figures: tuple[Any, ...]) -> Solved:
+    """A solved sample as it is stored; `figures` are those of its `Certificate`, from the residual on."""
     dtype = np.dtype(recipe.data.dtype)
     stored = {name: np.asarray(value, dtype) for name, value in fields.items()}
     if not all(np.isfinite(value).all() for value in stored.values()):

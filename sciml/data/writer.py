@@ -63,7 +63,7 @@ class ShardWriter:
             self._file = h5py.File(fresh, "w")
             layouts.create(self._file, layout, notes, mesh)
             self._values = {name: _Column(self._file[layout.location(name)]) for name in layout.manifest.names}
-            self._record = {name: _Column(self._file[f"provenance/{name}"]) for name in layouts.PROVENANCE}
+            self._record = {name: _Column(self._file[f"provenance/{name}"]) for name in layout.provenance}
             for older in (self.path.with_name(self.path.name + PART), self.path):
                 self._adopt(root, older)
             self._file.flush()
@@ -110,7 +110,7 @@ class ShardWriter:
         positions = [position for position, _, _ in batch]
         for name, column in self._values.items():
             column.put(positions, [sample[name] for _, sample, _ in batch])
-        for name in CERTIFICATE:
+        for name in self._record.keys() & set(CERTIFICATE):
             self._record[name].put(positions, [getattr(certificate, name) for _, _, certificate in batch])
         self._record["sha256"].put(positions, [sample_digest(self.layout.manifest, sample) for _, sample, _ in batch])
         self._file.flush()

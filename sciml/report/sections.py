@@ -69,6 +69,7 @@ def data_section(record: RunRecord) -> Markup:
             "tolerance": f"{figure(rtol)} of the right-hand side" if rtol is not None else None,
             "median residual": figure(solver["median_residual"]),
             "methods": methods,
+            "products with the matrix": f"{figure(solver['median_matvecs'])} (median)" if "median_matvecs" in solver else None,
             "time of a solve": f"{duration(solver['median_solve_seconds'])} (median)",
             "time of all": duration(solver["total_solve_seconds"]),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data import cluster, sequence, solve
+from sciml.data.info import describe
 from sciml.data.manifest import read_manifest
 from sciml.data.provenance import notes
 from sciml.data.recipe import Recipe
@@ -25,6 +27,7 @@ from sciml.discretize import LinearSystem, discretize, linear_system
 from sciml.problems import seed_words
 from solvers import SolverError, Status, linear_solve
 from solvers.linear import diffusion_operator
+from solvers.linear.system import System
 
 SPLITS = ("train", "valid", "test")
 ZERO = (("dirichlet", "dirichlet"),) * 2
@@ -132,6 +135,35 @@ def test_sequences_recycle_and_each_block_starts_from_nothing() -> None:
         first = solving_order(systems[block])[0]
         assert together[block][first] == alone[block][first]  # nothing to recycle
         assert sum(one < other for one, other in zip(together[block], alone[block], strict=True)) >= BLOCK - 3
+
+
+def test_certificates_count_the_products_that_were_made(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, made = waves(), 0
+    product = System.matvec
+
+    def counting(self: System, x: Any) -> Any:
+        nonlocal made
+        made += 1
+        return product(self, x)
+
+    monkeypatch.setattr(System, "matvec", counting)
+    counts = [certificate for _, certificate in solve_samples(recipe, 0, range(BLOCK))]
+    assert sum(one.matvecs or 0 for one in counts) == made
+    first = solving_order([linear_system(recipe.problem, fields) for fields, _ in solve_samples(recipe, 0, range(BLOCK))])[0]
+    assert all(one.matvecs > one.iterations + 15 for one in counts if one.index != first)  # and the images of 20 recycled vectors
+    records = [open_dataset(whole, "train").provenance(index) for index in range(BLOCK)]
+    assert [record["matvecs"] for record in records] == [one.matvecs for one in counts]
+    assert {record["preconditioner_applications"] for record in records} == {0}
+    splits = [open_dataset(whole, split) for split in ("train", "valid")]
+    stored = [dataset.provenance(index)["matvecs"] for dataset in splits for index in range(len(dataset))]
+    assert describe(whole)["solver"]["median_matvecs"] == median(stored)
+
+
+def test_methods_that_do_not_recycle_store_what_they_did_before(tmp_path: Path) -> None:
+    generate(waves("solver.method=lu"), tmp_path / "data", samples=4)
+    record = open_dataset(tmp_path / "data", "train").provenance(0)
+    assert set(record) == {"index", "seed_words", "relative_residual", "iterations", "method", "solve_seconds"}
+    assert "median_matvecs" not in describe(tmp_path / "data")["solver"]
 
 
 @pytest.mark.parametrize(
