@@ -66,7 +66,8 @@ def measure(sequence: Sequence, petsc_python: str | None = None) -> dict[str, Co
     }
     if sequence.definite:
         solves["cg"] = lambda A, b: linear_solve(A, b, "cg", M=_M(A, sequence), rtol=sequence.rtol)
-        solves["multigrid_cg"] = lambda A, b: linear_solve(A, b, "multigrid_cg", rtol=sequence.rtol)
+        own = "multigrid_cg" if isinstance(sequence.systems[0][0], StencilOperator) else "amg"
+        solves[own] = lambda A, b: linear_solve(A, b, own, rtol=sequence.rtol)
     elif isinstance(sequence.systems[0][0], StencilOperator):
         solves[MULTIGRID_MINRES] = lambda A, b: linear_solve(A, b, "minres", rtol=sequence.rtol)
     else:
@@ -131,7 +132,7 @@ def _column(
 
 
 def _direct(sequence: Sequence, systems: Any) -> Column:
-    symmetric = isinstance(systems[0][0], StencilOperator)
+    symmetric = sequence.definite or isinstance(systems[0][0], StencilOperator)
     matrices = [(entries(A).tocsc(), b) for A, b in systems]
     solve = _symmetric_direct if symmetric else _general_direct
     xs, spent = zip(*(timed(solve, A, b) for A, b in matrices), strict=True)

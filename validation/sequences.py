@@ -19,6 +19,7 @@ from sciml.fields import GaussianRandomField
 from sciml.grid import Grid
 from sciml.problems import BoxProblem, ConvectionDiffusion, Darcy, Helmholtz, seed_words
 from solvers.linear import StencilOperator
+from validation.heat_conduction import heat_system, quarter_ring
 
 Array = NDArray[np.float64]
 Matrix: TypeAlias = StencilOperator | sp.csr_matrix
@@ -73,11 +74,24 @@ def boundary_layer(samples: int, resolution: int = 64, preconditioner: str | Non
     return _convection("boundary layer", {"kind": "constant", "components": (1.0, 0.5)}, resolution, samples, preconditioner)
 
 
+def thermal(samples: int, layers: int = 40, preconditioner: str | None = "jacobi") -> Sequence:
+    """Heat conduction on an unstructured mesh, conductivity and heat transfer coefficient from log-normal laws: positive definite."""
+    mesh = quarter_ring(layers)
+    law, support = GaussianRandomField(alpha=2.0, tau=3.0, amplitude=3.0), mesh.centroids(32)
+    systems = []
+    for index in range(samples):
+        rng = np.random.default_rng([3, index])
+        h, flux, surroundings = np.exp(rng.standard_normal()), rng.uniform(1, 2), rng.uniform(-1, 1)
+        systems.append(heat_system(mesh, np.exp(law.sample(support, rng)), h, flux, surroundings))
+    return Sequence(f"thermal, {len(mesh.points)} nodes, log-normal", tuple(systems), 1e-8, preconditioner, definite=True)
+
+
 #: The sequences of the benchmark and of the reproduction: how each is made from a number of samples.
 SEQUENCES: dict[str, Callable[..., Sequence]] = {
     "Helmholtz 2-D": partial(helmholtz, 2, resolution=62),
     "Helmholtz 3-D": partial(helmholtz, 3, resolution=32, low=8.0, high=10.0),
     "Darcy": darcy,
+    "thermal": thermal,
     "recirculating": recirculating,
     "boundary layer": boundary_layer,
 }

@@ -16,7 +16,7 @@ from validation import rivals
 from validation.benchmarks import krylov
 from validation.peers import petsc
 from validation.peers.gcrotmk import NAME, Gcrotmk
-from validation.sequences import SEQUENCES, boundary_layer, darcy, entries, helmholtz, recirculating
+from validation.sequences import SEQUENCES, boundary_layer, darcy, entries, helmholtz, recirculating, thermal
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def test_every_method_solves_every_sequence_that_it_is_for(report: CheckReport) 
             assert name in {"gmres"} or column["solved"] == 1.0, (key, name)
             assert column["residual"] <= 1.0001 * report.details[key]["rtol"] or column["solved"] < 1
     assert {"cg", "deflated_cg", "multigrid_cg"} <= set(report.details["Darcy"]["methods"])
+    assert {"cg", "deflated_cg", "amg"} <= set(report.details["thermal"]["methods"])
     assert rivals.MULTIGRID_MINRES in report.details["Helmholtz 3-D"]["methods"]
     assert rivals.AMG_GMRES in report.details["recirculating"]["methods"]
 
@@ -77,11 +78,11 @@ def test_the_peer_carries_its_space() -> None:
 
 
 def test_sequences_are_what_they_are_called() -> None:
-    for sequence in (helmholtz(2, 2, resolution=16), darcy(2, 16), recirculating(2, 16), boundary_layer(2, 16)):
+    for sequence in (helmholtz(2, 2, resolution=16), darcy(2, 16), recirculating(2, 16), boundary_layer(2, 16), thermal(2, 6)):
         one, other = (entries(A).toarray() for A, _ in sequence.systems)
         assert abs(one - other).max() > 1e-3 * abs(one).max()
         symmetric = bool(np.allclose(one, one.T))
-        assert symmetric == isinstance(sequence.systems[0][0], StencilOperator)
+        assert symmetric == (isinstance(sequence.systems[0][0], StencilOperator) or sequence.name.startswith("thermal"))
         eigenvalues = np.linalg.eigvals(one)
         assert (eigenvalues.real > 0).all() != sequence.name.startswith("Helmholtz")
         assert sequence.definite == (symmetric and bool((eigenvalues.real > 0).all()))

@@ -90,4 +90,4 @@ def test_media_of_few_parameters_lie_in_their_span() -> None:
 def test_the_whole_page_passes_but_for_times_which_are_the_machines() -> None:
     report = skr.run()
     assert [check.name for check in report.checks if not check.passed and "time of" not in check.name] == []
-    assert len(report.checks) == 26
+    assert len(report.checks) == 30

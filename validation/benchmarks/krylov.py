@@ -1,9 +1,10 @@
 """Krylov methods with and without recycling on sequences of systems, beside SciPy's gcrotmk, SuperLU, multigrid and PETSc.
 
-The sequences are those of `validation.sequences`: Helmholtz's equation in a square and in a cube, Darcy flow, and convection-diffusion with
-an eddy and with boundary layers. `scipy.sparse.linalg.gcrotmk` has the dimensions of GCRO-DR and carries its own space. Krylov methods get
-the preconditioner of the sequence, whose set-up counts, except those that bring a multigrid cycle of their own (MINRES for an indefinite
-stencil, multigrid CG, PyAMG). SuperLU takes symmetric matrices in its symmetric mode; assembly is not counted.
+The sequences are those of `validation.sequences`: Helmholtz's equation in a square and in a cube, Darcy flow, heat conduction on an
+unstructured mesh with Robin and Neumann sides, and convection-diffusion with an eddy and with boundary layers.
+`scipy.sparse.linalg.gcrotmk` has the dimensions of GCRO-DR and carries its own space. Krylov methods get the preconditioner of the
+sequence, whose set-up counts, except those that bring a multigrid cycle of their own (MINRES for an indefinite stencil, multigrid CG,
+PyAMG). SuperLU takes symmetric matrices in its symmetric mode; assembly is not counted.
 
 Products with the matrix are counted where they happen; those of GCRO-DR include the images of the recycled space. Times are processor
 times a system on one core, after the first of the sequence. What does not recycle solves the first few systems of those, GMRES and
