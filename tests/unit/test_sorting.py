@@ -245,3 +245,18 @@ def test_parameters_without_a_distance_are_refused(bad):
 def test_complex_fields_are_refused():
     with pytest.raises(ValueError, match="fields is of type complex128; coefficients must be real numbers"):
         coefficient_features(np.ones((4, 8)) * 1j)
+
+
+class TestOneFeature:
+    @pytest.mark.parametrize("count", [2, 50, 6000])  # the last is cut into pieces elsewhere
+    def test_that_varies_alone_is_sorted_by(self, count):
+        values = RNG.standard_normal(count)
+        features = np.tile([1.0, 0.0, -2.0, 7.0], (count, 1))
+        features[:, 1] = values
+        for given in (values, features):
+            found = order_systems(given)
+            np.testing.assert_allclose(found.length_after, np.ptp(values), rtol=1e-12)
+
+    def test_ties_go_to_the_smaller_number_and_equal_systems_stay(self):
+        assert order_systems([2.0, 1.0, 2.0, 1.0]).permutation.tolist() == [1, 3, 0, 2]
+        assert order_systems(np.ones((5, 2))).permutation.tolist() == [0, 1, 2, 3, 4]
