@@ -1,0 +1,69 @@
+"""Steady flow around a cylinder in a channel at Re 20 (DFG 2D-1).
+
+Taylor-Hood elements on a mesh that bends with the cylinder, Newton's method, drag and lift from the residual of the momentum equation. The
+lift is the hard figure: it is 500 times smaller than the drag. The same forces from a surface integral of the discrete stress, which are
+of half the order, are shown beside them.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from scipy.optimize import brentq
+
+from sciml.checks import Check, CheckReport
+from solvers.flow.state import FlowState
+from solvers.flow.steady import steady_flow
+from validation.flow import coefficients, cylinder_flow, deviation, field, interval, pressure_difference, sampled
+from validation.options import check_between
+
+CASE, PEAK = "2D-1", 0.3
+
+
+def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
+    """`cells` along each quarter of the cylinder, velocity elements of `degree`, pressure elements of one degree less."""
+    check_between("cells", cells, 3, 32)
+    check_between("degree", degree, 2, 5)
+    start = time.perf_counter()
+    flow = cylinder_flow(PEAK, cells)
+    result = steady_flow(flow, degree=degree).raise_for_status()
+    solved = time.perf_counter() - start
+    state = result.state
+    drag, lift = coefficients(state.wall_force("cylinder"), PEAK).tolist()
+    surface_drag, surface_lift = coefficients(state.wall_force_by_stress("cylinder"), PEAK).tolist()
+    flowed = abs(state.flux("outlet") / state.flux("inlet") + 1)
+    difference = pressure_difference(state)
+    checks = [
+        deviation("drag coefficient", drag, 1e-4, CASE, "cd"),
+        deviation("lift coefficient", lift, 1e-2, CASE, "cl"),
+        deviation("pressure difference", difference, 2e-3, CASE, "dp"),
+        interval("pressure difference", difference, CASE, "dp"),
+        interval("length of the recirculation", _recirculation(state), CASE, "La_recirculation"),
+        Check("|outflow / inflow - 1|", flowed, "<=", 1e-10, reference="mass conservation", status="exact"),
+        Check("Newton iterations", len(result.residual_norms[-1]) - 1, "<=", 6, reference="quadratic convergence"),
+    ]
+    box = ((0.0, 0.0), (1.1, 0.41), (128, 48))
+    speed = sampled(lambda points: np.linalg.norm(state.velocity_at(points), axis=1), *box)
+    pressure = sampled(state.pressure_at, *box)
+    details = {
+        "drag": drag,
+        "lift": lift,
+        "pressure difference": difference,
+        "by surface integral": {"drag": surface_drag, "lift": surface_lift},
+        "unknowns": result.unknowns,
+        "entries of the factors": result.fill,
+        "seconds to solve": solved,
+        "residual norms": list(result.residual_norms[-1]),
+        "figures": [field("Speed", "|u|", speed), field("Pressure", "p", pressure, np.linspace(-0.02, 0.12, 15).round(3).tolist())],
+    }
+    return CheckReport("dfg-2d1", checks, time.perf_counter() - start, details)
+
+
+def _recirculation(state: FlowState) -> float:
+    """Length of the region behind the cylinder where the flow along its axis goes backwards."""
+
+    def along(x: float) -> float:
+        return float(state.velocity_at([[x, 0.2]])[0, 0])
+
+    return float(brentq(along, 0.27, 0.5, xtol=1e-8)) - 0.25
