@@ -57,7 +57,9 @@ def residuals(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> Vector:
 def residual_norms(A: Any, X: Sequence[Vector] | Vector, B: Vector) -> NDArray[np.float64]:
     """Euclidean norms of `residuals`; those of a stencil are formed and forgotten a few lines at a time."""
     if not isinstance(A, StencilOperator):
-        return row_norms(residuals(A, X, B))
+        norms = row_norms(residuals(A, X, B))
+        norms[[not np.isfinite(x).all() for x in X]] = np.inf  # a sparse product does not touch what meets an empty column
+        return norms
     m, n = B.shape
     block = max(1, _BLOCK_CELLS // n)
     width = A.grid_shape[-1]

@@ -289,6 +289,12 @@ def test_residuals_are_those_of_the_matrix(sides: Any) -> None:
         np.testing.assert_allclose(residual.residual_norms(A, list(X), B), np.linalg.norm(expected, axis=1), rtol=1e-13, atol=1e-14 * scale)
 
 
+def test_an_infinite_unknown_is_never_a_success() -> None:
+    A = sp.csr_array(np.array([[0.0, 1.0], [0.0, 2.0]]))  # whose product does not touch the first unknown
+    norms = residual.residual_norms(A, np.array([[np.inf, 1.0], [np.nan, 1.0], [5.0, 1.0]]), np.array([[1.0, 2.0]] * 3))
+    assert norms.tolist() == [np.inf, np.inf, 0.0]
+
+
 def test_bad_arguments_name_the_value() -> None:
     A = constant((4, 4), (DD, DD))
     for B, words in ((np.ones(16), r"B has shape \(16,\)"), (np.ones((2, 15)), "b has 15 entries"), (np.ones((2, 16)) * 1j, "imaginary")):
