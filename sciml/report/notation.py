@@ -33,7 +33,11 @@ def figure(value: Any, digits: int = 3) -> str:
     power = int(exponent)
     if -4 < power < 6:
         return f"{float(f'{value:.{digits - 1}e}'):,.{max(digits - 1 - power, 0)}f}".replace("-", "−")
-    return f"{mantissa}{NO_BREAK}×{NO_BREAK}10{str(power).translate(_SUPERSCRIPT)}".replace("-", "−")
+    return f"{mantissa}{NO_BREAK}×{NO_BREAK}10{superscript(power)}".replace("-", "−")
+
+
+def superscript(power: int) -> str:
+    return str(power).translate(_SUPERSCRIPT)
 
 
 def with_unit(value: Any, unit: str) -> str:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sciml.checks import Check, CheckReport
-from sciml.report.charts import HEIGHT, TOP, WIDTH, Series, histogram, line_chart
+from sciml.report.axes import FRAME
+from sciml.report.charts import Series, histogram, line_chart
 from sciml.report.markup import Markup, check_table, element, escape, facts, page, table
 from sciml.report.notation import duration, figure, percent, with_unit
 from sciml.report.terminal import gate, print_checks, verdict
@@ -116,8 +117,8 @@ def test_a_line_is_drawn_where_its_values_are() -> None:
     (x0, y0), (x1, y1), (x2, y2) = polyline(svg)
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
     assert y1 - y0 == pytest.approx(y2 - y1, abs=0.11)  # equal ratios are equal distances
-    assert TOP <= y0 < y1 < y2 <= HEIGHT
-    assert 0 < x0 < x2 <= WIDTH
+    assert FRAME.top <= y0 < y1 < y2 <= FRAME.height
+    assert 0 < x0 < x2 <= FRAME.width
     for decade in ("1", "0.1", "0.01"):
         assert f">{decade}</text>" in svg
 
@@ -140,7 +141,7 @@ def test_a_histogram_counts_every_sample_once(values: list[float]) -> None:
     drawn = ET.fromstring(svg)
     for bar in drawn.iter("rect"):
         left, width = float(bar.attrib["x"]), float(bar.attrib["width"])
-        assert 0 <= left <= left + width <= WIDTH + 1.0
+        assert 0 <= left <= left + width <= FRAME.width + 1.0
         assert float(bar.attrib["height"]) > 0
 
 
