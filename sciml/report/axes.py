@@ -71,7 +71,8 @@ def axes(x: Ticks, y: Ticks, x_label: str, y_label: str, *, frame: Frame = FRAME
     parts.append(element("line", x1=px(left), x2=px(right), y1=px(bottom), y2=px(bottom), class_="axis"))
     parts.append(element("text", x_label, x=px((left + right) / 2), y=px(bottom + 36), text_anchor="middle"))
     middle = px((frame.top + bottom) / 2)
-    parts.append(element("text", y_label, x=15, y=middle, text_anchor="middle", transform=f"rotate(-90 15 {middle})"))
+    if y_label:
+        parts.append(element("text", y_label, x=15, y=middle, text_anchor="middle", transform=f"rotate(-90 15 {middle})"))
     return parts
 
 

@@ -33,6 +33,8 @@ MARKERS = (
     "M0 -5L5 0L0 5L-5 0Z",
     "M0 4.5L4.5 -3.5H-4.5Z",
 )
+CURVES = Frame(height=276.0, margins=(74.0, 10.0, 28.0, 42.0))  # the label of y stands above, where it may be long
+BAR = 36.0  # pixels of height, for its name and below it the bar
 RASTER = 160  # pixels along an axis whose points are not equally spaced
 PLOT_WIDTH, LOWEST, HIGHEST = FRAME.right - FRAME.left, 80.0, 360.0
 
@@ -43,7 +45,8 @@ def draw(figure: Mapping[str, Any]) -> Markup:
     if figure["kind"] not in kinds:
         raise ValueError(f"figure {figure['title']!r} is of kind {figure['kind']!r}; choose {', '.join(kinds)}")
     drawing = kinds[figure["kind"]](figure)
-    return element("figure", element("figcaption", figure["title"]), *drawing, class_="drawing")
+    shows = f": {figure['label']}" if figure["kind"] == "field" else ""  # its axes say x and y, and its label may be long
+    return element("figure", element("figcaption", f"{figure['title']}{shows}"), *drawing, class_="drawing")
 
 
 def _lines(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
@@ -52,13 +55,14 @@ def _lines(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
     drawn = [point for curve in curves for point in curve if _finite(point)]
     if not drawn:
         return (element("p", "No finite figure to draw.", class_="note"),)
-    x = _scale([at for at, _ in drawn], "x" in log, FRAME.left, FRAME.right, margin=0.0)
-    y = _scale([at for _, at in drawn], "y" in log, FRAME.bottom, FRAME.top, margin=0.05)
+    x = _scale([at for at, _ in drawn], "x" in log, CURVES.left, CURVES.right, margin=0.0)
+    y = _scale([at for _, at in drawn], "y" in log, CURVES.bottom, CURVES.top, margin=0.05)
     marks = [mark for index, one in enumerate(series) for mark in _marks(curves[index], one["style"], index, x[0], y[0])]
     keys = [element("span", _swatch(one["style"], index), one["label"], class_="key") for index, one in enumerate(series)]
     said = "; ".join(_said(one["label"], curve) for one, curve in zip(series, curves, strict=True))
     alt = f"{figure['y_label']} over {figure['x_label']}. {said}"
-    chart = svg(figure["title"], alt, *axes(x, y, figure["x_label"], figure["y_label"]), *marks)
+    above = element("text", figure["y_label"], x=4, y=15)
+    chart = svg(figure["title"], alt, *axes(x, y, figure["x_label"], "", frame=CURVES), above, *marks, frame=CURVES)
     return chart, element("p", *keys, class_="legend")
 
 
@@ -109,7 +113,7 @@ def _swatch(style: str, index: int) -> Markup:
 
 
 def _bars(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
-    frame = Frame(height=14.0 + 24.0 * len(figure["names"]) + 42.0, margins=(150.0, 66.0, 8.0, 42.0))
+    frame = Frame(height=50.0 + BAR * len(figure["names"]), margins=(10.0, 84.0, 4.0, 46.0))
     lengths = [_shown(value, figure["log"]) for value in figure["values"]]
     finite = [length for length in lengths if math.isfinite(length)]
     if not finite:
@@ -119,12 +123,12 @@ def _bars(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
     x = log_scale(*span, frame.left, frame.right) if figure["log"] else linear_scale(*span, frame.left, frame.right)
     parts = [*axes(x, (float, []), figure["label"], "", frame=frame)]
     for row, (name, value, length) in enumerate(zip(figure["names"], figure["values"], lengths, strict=True)):
-        middle, start = frame.top + 24.0 * row + 16.0, x[0](origin)
+        top, start = frame.top + BAR * row, x[0](origin)
         end = x[0](length) if math.isfinite(length) else start
-        look = {"y": px(middle - 8.0), "width": px(abs(end - start)), "height": 16, "class_": "fill-0"}
+        look = {"y": px(top + 19.0), "width": px(abs(end - start)), "height": 13, "class_": "fill-0"}
+        parts.append(element("text", name, x=px(frame.left), y=px(top + 14.0)))
         parts.append(element("rect", x=px(min(start, end)), **look))
-        parts.append(element("text", name, x=px(frame.left - 6), y=px(middle + 4), text_anchor="end"))
-        parts.append(element("text", number(value), x=px(max(start, end) + 5), y=px(middle + 4)))
+        parts.append(element("text", number(value), x=px(max(start, end) + 5), y=px(top + 30.0)))
     said = "; ".join(f"{name}: {number(value)}" for name, value in zip(figure["names"], figure["values"], strict=True))
     return (svg(figure["title"], f"{figure['label']}. {said}", *parts, frame=frame),)
 
@@ -149,7 +153,7 @@ def _field(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
         *_contours(x, y, values, levels, x_ticks[0], y_ticks[0]),
         element("rect", **corner, class_="box"),
         *axes(x_ticks, y_ticks, "x", "y", frame=frame, grid=False),
-        *_colour_bar(frame, colours, shown, figure["label"]),
+        *_colour_bar(frame, colours, shown),
     ]
     alt = f"{figure['label']} from {number(limits[0])} to {number(limits[1])}"
     if levels:
@@ -214,12 +218,13 @@ def _path(segment: Array, x_scale: Scale, y_scale: Scale) -> str:
     return "M" + "L".join(f"{px(x)} {px(y)}" for x, y in [*kept, points[-1]])
 
 
-def _colour_bar(frame: Frame, colours: str, limits: Limits, label: str) -> list[Markup]:
+def _colour_bar(frame: Frame, colours: str, limits: Limits) -> list[Markup]:
     left, right, top = frame.left, FRAME.right, frame.bottom + 44.0  # as wide as the widest plot, for its words
     bar = {"x": px(left), "y": px(top), "width": px(right - left), "height": 9}
-    words = ((number(limits[0]), left, "start"), (label, (left + right) / 2, "middle"), (number(limits[1]), right, "end"))
+    middle = (limits[0] + limits[1]) / 2
+    marks = ((limits[0], left, "start"), (middle, (left + right) / 2, "middle"), (limits[1], right, "end"))
     return [
         element("image", href=colour_bar_uri(colours), preserveAspectRatio="none", **bar),
         element("rect", **bar, class_="box"),
-        *(element("text", text, x=px(at), y=px(top + 23.0), text_anchor=anchor) for text, at, anchor in words),
+        *(element("text", number(value), x=px(at), y=px(top + 23.0), text_anchor=anchor) for value, at, anchor in marks),
     ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from sciml.checks import Check
+from sciml.checks import Check, CheckReport
 from sciml.data.generate import generate
 from sciml.data.recipe import load_recipe
 from sciml.report import write_report
@@ -18,6 +18,9 @@ from sciml.report.markup import check_table, element, facts, table
 from sciml.report.markup import page as render
 from sciml.training import TrainSettings, evaluate, train
 from validation.cli import CASES
+from validation.discovery import Entry
+from validation.figures import bars, field, lines
+from validation.report import write_case
 from validation.report import write_report as write_validation_report
 
 pytestmark = pytest.mark.slow
@@ -67,8 +70,26 @@ def validation_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_validation_report([(case, case.run()) for case in quick], tmp_path_factory.mktemp("validation") / "cases.html")
 
 
+@pytest.fixture(scope="module")
+def figures_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of figures with the longest words and the widest numbers that they have to hold."""
+    side, wide = np.linspace(-1, 1, 40), np.linspace(0, 20, 128)
+    hole = np.where(np.hypot.outer(side, side) < 0.3, np.nan, np.subtract.outer(side, side))
+    curves = {f"method {index}": (10.0 ** np.arange(9), 10.0 ** (-np.arange(9) - index)) for index in range(7)}
+    figures = [
+        lines("Errors", "degrees of freedom", "relative error in the maximum norm", curves, log="xy"),
+        lines("Profiles", "y / L", "u / U", {"computed": (side, -1e-9 * side), "Ghia 1982": (side[::4], -1e-9 * side[::4], "points")}),
+        field("Streamfunction", "streamfunction (m²/s)", side, side, hole, [-0.5, 0.0, 0.5]),
+        field("Channel", "velocity along the channel (m/s)", wide, side, np.outer(1 - side**2, np.ones(128)) * -1.234e-9),
+        bars("Products", "products with the matrix, mean", {"geometric multigrid CG": 11, "GMRES(40), at most 3000": 3000}, log=True),
+    ]
+    report = CheckReport("figures", [Check("x", 0.5, "<=", 1.0)], 0.1, {"figures": figures})
+    entry = Entry("figures", "Figures of every kind", lambda: report, "With a `name` in it.\n\n* one\n* two")
+    return write_case(entry, report, tmp_path_factory.mktemp("figures") / "figures.html")
+
+
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
-@pytest.mark.parametrize("which", ["report", "validation_report"])
+@pytest.mark.parametrize("which", ["report", "validation_report", "figures_report"])
 def test_a_page_is_drawn_in_full(which: str, width: int, scheme: str, tab: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     page = request.getfixturevalue(which)
     tab.open(page, width=width, scheme=scheme)
@@ -85,6 +106,22 @@ def test_a_page_is_drawn_in_full(which: str, width: int, scheme: str, tab: Any, 
     assert (paper.mean() < 0.2) == (scheme == "dark")
 
 
+def test_texts_of_a_figure_do_not_meet(figures_report: Path, tab: Any) -> None:
+    for width in (1200, 360):
+        tab.open(figures_report, width=width, scheme="light")
+        met = tab.evaluate(
+            """[...document.querySelectorAll('svg.chart')].flatMap((chart) => {
+              const texts = [...chart.querySelectorAll('text')].filter((text) => text.textContent.trim());
+              const boxes = texts.map((text) => text.getBoundingClientRect());
+              return texts.flatMap((text, i) => texts.slice(i + 1).filter((_, j) => {
+                const [a, b] = [boxes[i], boxes[i + 1 + j]];
+                return a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+              }).map((other) => [text.textContent, other.textContent]));
+            })"""
+        )
+        assert met == []
+
+
 def test_pictures_have_words_and_headings_an_order(report: Path, tab: Any) -> None:
     tab.open(report, width=1200, scheme="light")
     levels = tab.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((heading) => Number(heading.tagName[1]))")
@@ -99,9 +136,10 @@ def test_pictures_have_words_and_headings_an_order(report: Path, tab: Any) -> No
     assert tab.evaluate("document.documentElement.lang") == "en"
 
 
-def test_charts_hold_their_text_inside(report: Path, tab: Any) -> None:
+@pytest.mark.parametrize("which", ["report", "figures_report"])
+def test_charts_hold_their_text_inside(which: str, tab: Any, request: pytest.FixtureRequest) -> None:
     for width in (1200, 360):
-        tab.open(report, width=width, scheme="dark")
+        tab.open(request.getfixturevalue(which), width=width, scheme="dark")
         cut = tab.evaluate(
             """[...document.querySelectorAll('svg.chart text')].filter((text) => {
               const box = text.getBoundingClientRect(), chart = text.closest('svg').getBoundingClientRect();
