@@ -10,7 +10,7 @@ time-dependent viscous incompressible flow of fluid with free surface", Phys. Fl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -102,13 +102,16 @@ class MACFlow:
 
     def centres(self) -> list[Array]:
         """Coordinates of the cell centres, one array an axis, ready to broadcast."""
-        return [_oriented((np.arange(n) + 0.5) * h, axis, self.dimension) for axis, (n, h) in enumerate(zip(self.shape, self.spacing, strict=True))]
+        return [_oriented(h * np.arange(0.5, n), axis, self.dimension) for axis, (n, h) in self._axes()]
+
+    def _axes(self) -> Iterator[tuple[int, tuple[int, float]]]:
+        return enumerate(zip(self.shape, self.spacing, strict=True))
 
     def faces(self, component: int) -> list[Array]:
         """Coordinates of the faces that a component of the velocity lives on, n + 1 of them along its own axis."""
         points = self.centres()
         n, h = self.shape[component], self.spacing[component]
-        points[component] = _oriented(np.arange(n + 1) * h, component, self.dimension)
+        points[component] = _oriented(h * np.arange(n + 1.0), component, self.dimension)
         return points
 
     def largest_step(self, speeds: Sequence[float] | Array) -> float:
@@ -134,7 +137,7 @@ def _oriented(values: Array, axis: int, dimension: int) -> Array:
 
 
 def evaluated(start: Start, flow: MACFlow) -> list[Array]:
-    """Components of a velocity on their faces, from arrays or from a function of the coordinates; raises ValueError where they do not fit."""
+    """Components of a velocity on their faces, from arrays or from a function of the coordinates; ValueError where they do not fit."""
     found = []
     for c in range(flow.dimension):
         points = flow.faces(c)

@@ -58,7 +58,7 @@ class FlowHistory:
     status : how it ended.
     steps : time steps taken.
     rate : largest ``|du/dt|`` (and of the scalar) of the discrete equations at the last time, over the largest velocity there; zero for a
-        steady state.
+        steady state, NaN where the march ended in NONFINITE or IMBALANCE.
     diagnosis : the sentence of the status, with figures.
     info : ``smallest_dt``, ``largest_dt``, ``pressure_iterations``.
     """
@@ -108,7 +108,7 @@ def march_mac(
     velocity : at the start, components on their faces or a function of the coordinates; None is at rest. What of it is not divergence-free,
         or does not fit the sides, is projected away.
     scalar : at the start, in the centres, or a function of the coordinates.
-    dt : length of the steps, shortened to meet the times of `save_at`; None takes ``courant`` times the largest stable step, anew each step.
+    dt : length of the steps, shortened to meet the times of `save_at`; None takes ``courant`` times the largest stable step, each time.
     courant : part of the largest stable step that ``dt=None`` takes, in (0, 1].
     save_at : increasing times in (t0, t1] to keep; None keeps the last state alone.
     steady_rate : end where the largest ``|du/dt|`` falls below this times the largest velocity; 0 is never.
@@ -248,6 +248,8 @@ class _March:
             "largest_dt": self.used[1],
             "pressure_iterations": stepper.pressure.iterations,
         }
+        good = status not in (FlowStatus.NONFINITE, FlowStatus.IMBALANCE)
+        rate = stepper.rate_now() if good else math.nan
         pressure = np.stack([state.pressure for state in saved])
         ts = np.array([state.t for state in saved])
-        return FlowHistory(ts, velocity, pressure, scalar, status, self.steps, stepper.rate_now(), diagnosis, info)
+        return FlowHistory(ts, velocity, pressure, scalar, status, self.steps, rate, diagnosis, info)

@@ -23,8 +23,8 @@ class PressureSolver:
     """Solves for the potential of a projection, always with the same matrix.
 
     Without solids the matrix is diagonal under fast transforms. Solids cut faces out of it: in the plane it is factorised once, in space
-    conjugate gradients with multigrid start from the pressure before. Cells that no open side can be reached from determine the potential up to a
-    constant; one of them then couples to zero, which changes nothing where as much flows in as out.
+    conjugate gradients with multigrid start from the pressure before. In cells that no open side can be reached from the potential is
+    known up to a constant; one of them then couples to zero, which changes nothing where as much flows in as out.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ class PressureSolver:
         attempt = multigrid_cg(system, self._hierarchy)
         self.iterations += attempt.iterations
         if not attempt.residual_norms[-1] <= 10 * tolerance:  # rounding may stop it a little above
-            raise SolverError(f"the pressure was not found: the residual stays {attempt.residual_norms[-1] / tolerance:.2g} times too large")
+            excess = attempt.residual_norms[-1] / tolerance
+            raise SolverError(f"the pressure was not found: the residual stays {excess:.2g} times too large")
         self._last, self._weight = np.asarray(attempt.x.reshape(rhs.shape)), weight
         return self._last
 
@@ -78,11 +79,12 @@ def _around(solid: NDArray[np.bool_], whole: StencilOperator) -> StencilOperator
         cut[low][solid] = 0.0
         cut[high][solid] = 0.0
         if whole.periodic[axis]:  # the first face is the last one
-            ends = (slice(None),) * axis
-            cut[(*ends, 0)] = cut[(*ends, -1)] = np.minimum(cut[(*ends, 0)], cut[(*ends, -1)])
+            along = np.moveaxis(cut, axis, 0)
+            along[0] = along[-1] = np.minimum(along[0], along[-1])
         faces.append(cut)
     operator = StencilOperator(tuple(faces), np.zeros_like(whole.reaction), whole.periodic)
     matrix = operator.to_csr()
+    matrix.eliminate_zeros()
     _, label = connected_components(matrix, directed=False)
     anchored = np.zeros(label.max() + 1, bool)
     open_rows = np.asarray(matrix.sum(axis=1)).ravel() > 1e-9 * whole.diagonal.ravel()

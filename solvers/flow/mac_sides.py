@@ -156,14 +156,14 @@ class SideValues:
         return rates
 
     def flow_through(self, spacing: Sequence[float]) -> tuple[float, float]:
-        """What flows in through all sides less what flows out, and what flows in."""
-        area, net, inflow = float(np.prod(spacing)), 0.0, 0.0
+        """What flows in through all sides, and what flows out."""
+        area, inflow, outflow = float(np.prod(spacing)), 0.0, 0.0
         for axis, h in enumerate(spacing, 3 - self.dimension):
             for end, sign in enumerate((1, -1)):
                 side = sign * _without_ghosts(self.arrays[2 * axis + end][axis - 3 + self.dimension]) * area / h
-                net += float(side.sum())
                 inflow += float(side[side > 0].sum())
-        return net, inflow
+                outflow -= float(side[side < 0].sum())
+        return inflow, outflow
 
     def _largest(self) -> Array:
         return np.asarray([max(float(np.abs(side[c]).max()) for side in self.arrays) for c in range(self.dimension)])
