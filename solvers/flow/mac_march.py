@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solvers.flow.mac import MACFlow, Start, evaluated
-from solvers.flow.mac_stepper import FlowState, Imbalance, Stepper
+from solvers.flow.mac_stepper import MACState, Imbalance, Stepper
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]
 
 
-class FlowStatus(Enum):
+class MACStatus(Enum):
     """How a march ended; the value is the sentence a user needs."""
 
     SUCCESS = "the last time was reached"
@@ -46,7 +46,7 @@ class FlowStatus(Enum):
 
 
 @dataclass(frozen=True)
-class FlowHistory:
+class MACHistory:
     """Outcome of a march.
 
     Attributes
@@ -67,15 +67,15 @@ class FlowHistory:
     velocity: tuple[Array, ...]
     pressure: Array
     scalar: Array | None
-    status: FlowStatus
+    status: MACStatus
     steps: int
     rate: float
     diagnosis: str
     info: Mapping[str, float]
 
-    def raise_for_status(self) -> FlowHistory:
+    def raise_for_status(self) -> MACHistory:
         """Return self where the march came to its end or to a steady state; raise `SolverError` with the diagnosis otherwise."""
-        if self.status not in (FlowStatus.SUCCESS, FlowStatus.STEADY):
+        if self.status not in (MACStatus.SUCCESS, MACStatus.STEADY):
             raise SolverError(f"{self.status.name} at t = {self.ts[-1]:.6g} after {self.steps} steps: {self.diagnosis}")
         return self
 
@@ -99,8 +99,8 @@ def march_mac(
     save_at: Sequence[float] | None = None,
     steady_rate: float = 0.0,
     max_steps: int = 1 << 20,
-    callback: Callable[[FlowState], None] | None = None,
-) -> FlowHistory:
+    callback: Callable[[MACState], None] | None = None,
+) -> MACHistory:
     """Integrate a flow from ``span[0]`` to ``span[1]``.
 
     Parameters
@@ -112,11 +112,11 @@ def march_mac(
     courant : part of the largest stable step that ``dt=None`` takes, in (0, 1].
     save_at : increasing times in (t0, t1] to keep; None keeps the last state alone.
     steady_rate : end where the largest ``|du/dt|`` falls below this times the largest velocity; 0 is never.
-    callback : called with a `FlowState` after each step.
+    callback : called with a `MACState` after each step.
 
     Returns
     -------
-    FlowHistory. Where the march failed, its last state is the last good one.
+    MACHistory. Where the march failed, its last state is the last good one.
 
     Raises
     ------
@@ -175,14 +175,14 @@ class _March:
         courant: float,
         steady_rate: float,
         max_steps: int,
-        callback: Callable[[FlowState], None] | None,
+        callback: Callable[[MACState], None] | None,
     ) -> None:
         self.stepper, self.times, self.dt, self.courant = stepper, times, dt, courant
         self.steady_rate, self.max_steps, self.callback = steady_rate, max_steps, callback
         self.saved: list[_Saved] = []
         self.steps, self.used = 0, [math.inf, 0.0]
 
-    def run(self) -> FlowHistory:
+    def run(self) -> MACHistory:
         status, diagnosis = self._start()
         for t1 in self.times.tolist():
             if status is None:
@@ -190,26 +190,26 @@ class _March:
             if status is None:
                 self._save()
         if status is None:
-            status, diagnosis = FlowStatus.SUCCESS, FlowStatus.SUCCESS.value
+            status, diagnosis = MACStatus.SUCCESS, MACStatus.SUCCESS.value
         elif not self.saved or self.saved[-1].t != self.stepper.t:
             self._save()
         return self._history(status, diagnosis)
 
-    def _start(self) -> tuple[FlowStatus | None, str]:
+    def _start(self) -> tuple[MACStatus | None, str]:
         try:
             self.stepper.project_start()
         except Imbalance as error:
-            return FlowStatus.IMBALANCE, str(error)
-        return (None, "") if self.stepper.finite else (FlowStatus.NONFINITE, FlowStatus.NONFINITE.value)
+            return MACStatus.IMBALANCE, str(error)
+        return (None, "") if self.stepper.finite else (MACStatus.NONFINITE, MACStatus.NONFINITE.value)
 
-    def _until(self, t1: float) -> tuple[FlowStatus | None, str]:
+    def _until(self, t1: float) -> tuple[MACStatus | None, str]:
         """Step to t1; what ended the march before, with its sentence."""
         stepper = self.stepper
         begin, count = stepper.t, 0
         equal = None if self.dt is None else max(1, math.ceil((t1 - begin) / self.dt * (1 - 1e-12)))
         while stepper.t < t1:
             if self.steps >= self.max_steps:
-                return FlowStatus.MAX_STEPS, FlowStatus.MAX_STEPS.value
+                return MACStatus.MAX_STEPS, MACStatus.MAX_STEPS.value
             largest = stepper.largest_step()
             if equal is None:
                 target = t1 if t1 - stepper.t <= self.courant * largest else stepper.t + self.courant * largest
@@ -217,19 +217,19 @@ class _March:
                 target = t1 if count + 1 == equal else begin + (count + 1) * ((t1 - begin) / equal)
             dt = target - stepper.t
             if dt > largest * (1 + 1e-9):
-                return FlowStatus.UNSTABLE_STEP, f"dt = {dt:.6g} is unstable at t = {stepper.t:.6g}, take at most {largest:.6g}"
+                return MACStatus.UNSTABLE_STEP, f"dt = {dt:.6g} is unstable at t = {stepper.t:.6g}, take at most {largest:.6g}"
             try:
                 moved = stepper.step(dt, target)
             except Imbalance as error:
-                return FlowStatus.IMBALANCE, str(error)
+                return MACStatus.IMBALANCE, str(error)
             if not moved:
-                return FlowStatus.NONFINITE, f"{FlowStatus.NONFINITE.value} (from t = {stepper.t:.6g} to {target:.6g})"
+                return MACStatus.NONFINITE, f"{MACStatus.NONFINITE.value} (from t = {stepper.t:.6g} to {target:.6g})"
             count, self.steps = count + 1, self.steps + 1
             self.used = [min(self.used[0], dt), max(self.used[1], dt)]
             if self.callback is not None:
-                self.callback(FlowState(stepper))
+                self.callback(MACState(stepper))
             if stepper.rate <= self.steady_rate:
-                return FlowStatus.STEADY, FlowStatus.STEADY.value
+                return MACStatus.STEADY, MACStatus.STEADY.value
         return None, ""
 
     def _save(self) -> None:
@@ -238,7 +238,7 @@ class _March:
         scalar = None if stepper.flow.scalar is None else stepper.scalar.copy()
         self.saved.append(_Saved(stepper.t, velocity, stepper.find_pressure(), scalar))
 
-    def _history(self, status: FlowStatus, diagnosis: str) -> FlowHistory:
+    def _history(self, status: MACStatus, diagnosis: str) -> MACHistory:
         stepper, saved = self.stepper, self.saved
         velocity = tuple(np.stack([state.velocity[c] for state in saved]) for c in range(stepper.flow.dimension))
         scalars = [state.scalar for state in saved if state.scalar is not None]
@@ -248,8 +248,8 @@ class _March:
             "largest_dt": self.used[1],
             "pressure_iterations": stepper.pressure.iterations,
         }
-        good = status not in (FlowStatus.NONFINITE, FlowStatus.IMBALANCE)
+        good = status not in (MACStatus.NONFINITE, MACStatus.IMBALANCE)
         rate = stepper.rate_now() if good else math.nan
         pressure = np.stack([state.pressure for state in saved])
         ts = np.array([state.t for state in saved])
-        return FlowHistory(ts, velocity, pressure, scalar, status, self.steps, rate, diagnosis, info)
+        return MACHistory(ts, velocity, pressure, scalar, status, self.steps, rate, diagnosis, info)

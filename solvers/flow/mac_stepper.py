@@ -256,7 +256,7 @@ class Stepper:
         return force * float(np.prod(flow.spacing))
 
 
-class FlowState:
+class MACState:
     """A state during a march: what a callback gets. Its arrays are views that the next step overwrites."""
 
     def __init__(self, stepper: Stepper) -> None:

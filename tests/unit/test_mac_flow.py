@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from solvers import SolverError
-from solvers.flow import CarriedScalar, FlowStatus, Inflow, MACFlow, Outflow, Periodic, Slip, Wall, march_mac
-from solvers.flow.mac_march import FlowState
+from solvers.flow import CarriedScalar, MACStatus, Inflow, MACFlow, Outflow, Periodic, Slip, Wall, march_mac
+from solvers.flow.mac_march import MACState
 from solvers.flow.mac_stepper import Stepper
 
 FREE, STILL = (Periodic(), Periodic()), (Wall(), Wall())
@@ -129,7 +129,7 @@ def test_poiseuille_flow_passes_from_inflow_to_outflow():
     side = Inflow(lambda t, x, y: (4 * y * (1 - y) + 1 / n**2, 0.0))
     flow = MACFlow((18, n), (1.5, 1.0), nu, [(side, Outflow()), STILL])
     history = march_mac(flow, (0.0, 40.0), steady_rate=1e-12).raise_for_status()
-    assert history.status is FlowStatus.STEADY
+    assert history.status is MACStatus.STEADY
     assert history.velocity[0][-1] == pytest.approx(np.broadcast_to(parabola, (19, n)), abs=1e-10)
     assert history.velocity[1][-1] == pytest.approx(0.0, abs=1e-10)
     x = flow.centres()[0]
@@ -213,34 +213,34 @@ def test_steps_are_stable_up_to_the_limit():
 def test_step_beyond_the_limit_is_refused_with_the_largest():
     flow = flows()["lid"]
     history = march_mac(flow, (0.0, 1.0), dt=0.5)
-    assert history.status is FlowStatus.UNSTABLE_STEP
+    assert history.status is MACStatus.UNSTABLE_STEP
     allowed = float(history.diagnosis.split("at most ")[1])
     assert allowed == pytest.approx(flow.largest_step([1.0, 0.0]), rel=1e-5)
     assert history.steps == 0
     with pytest.raises(SolverError, match="take at most"):
         history.raise_for_status()
-    assert march_mac(flow, (0.0, 0.2), dt=0.9 * allowed).status is FlowStatus.SUCCESS
+    assert march_mac(flow, (0.0, 0.2), dt=0.9 * allowed).status is MACStatus.SUCCESS
 
 
 def test_blow_up_is_told_where_it_happens_and_the_last_good_state_returned():
     flow = MACFlow((8, 8), (1.0, 1.0), 0.1, [FREE, STILL], force=lambda t, x, y: (np.inf if t > 0.05 else 1.0, 0.0))
     history = march_mac(flow, (0.0, 1.0), dt=0.01)
-    assert history.status is FlowStatus.NONFINITE
+    assert history.status is MACStatus.NONFINITE
     assert 0.04 <= history.ts[-1] <= 0.05
     assert all(np.isfinite(component).all() for component in history.velocity)
     assert history.velocity[0][-1].mean() == pytest.approx(0.05, rel=0.4)
-    assert march_mac(flow, (0.0, 1.0), [np.full((9, 8), np.nan), np.zeros((8, 9))]).status is FlowStatus.NONFINITE
+    assert march_mac(flow, (0.0, 1.0), [np.full((9, 8), np.nan), np.zeros((8, 9))]).status is MACStatus.NONFINITE
 
 
 def test_sides_that_do_not_balance():
     flow = MACFlow((8, 4), (2.0, 1.0), 0.1, [(Inflow((1.0, 0.0)), Inflow((0.9, 0.0))), STILL])
     history = march_mac(flow, (0.0, 1.0))
-    assert history.status is FlowStatus.IMBALANCE
+    assert history.status is MACStatus.IMBALANCE
     assert "1 flows in" in history.diagnosis
     assert "0.9 out" in history.diagnosis
     later = Inflow(lambda t, x, y: (1.0 if t < 0.5 else 1.25, 0.0))
     history = march_mac(MACFlow((8, 4), (2.0, 1.0), 0.1, [(later, Inflow((1.0, 0.0))), STILL]), (0.0, 1.0))
-    assert history.status is FlowStatus.IMBALANCE
+    assert history.status is MACStatus.IMBALANCE
     assert history.ts[-1] == pytest.approx(0.5, abs=0.1)
 
 
@@ -251,7 +251,7 @@ def test_limit_on_steps_and_times_that_are_kept():
     assert history.velocity[0].shape == (3, 17, 20)
     alone = march_mac(flow, (0.0, 0.25))
     assert np.array_equal(alone.velocity[0][0], history.velocity[0][0])
-    assert march_mac(flow, (0.0, 1.0), max_steps=3).status is FlowStatus.MAX_STEPS
+    assert march_mac(flow, (0.0, 1.0), max_steps=3).status is MACStatus.MAX_STEPS
 
 
 def test_centred_velocity():
@@ -308,7 +308,7 @@ def test_marches_that_make_no_sense():
 
 
 def test_no_solid_no_force():
-    states: list[FlowState] = []
+    states: list[MACState] = []
     march_mac(MACFlow((8, 8), (1.0, 1.0), 0.1, [STILL, STILL]), (0.0, 0.01), callback=states.append)
     with pytest.raises(ValueError, match="no solid"):
         states[-1].solid_force()
