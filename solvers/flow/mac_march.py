@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solvers.flow.mac import MACFlow, Start, evaluated
-from solvers.flow.mac_stepper import MACState, Imbalance, Stepper
+from solvers.flow.mac_stepper import Imbalance, MACState, Stepper
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]

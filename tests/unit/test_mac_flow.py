@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from solvers import SolverError
-from solvers.flow import CarriedScalar, MACStatus, Inflow, MACFlow, Outflow, Periodic, Slip, Wall, march_mac
+from solvers.flow import CarriedScalar, Inflow, MACFlow, MACStatus, Outflow, Periodic, Slip, Wall, march_mac
 from solvers.flow.mac_march import MACState
 from solvers.flow.mac_stepper import Stepper
 
