@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from numbers import Integral
@@ -20,14 +20,14 @@ from typing import Any
 
 from sciml.data.cluster import cluster as connected
 from sciml.data.cluster import submit_shard
-from sciml.data.manifest import SPLITS, Manifest
+from sciml.data.manifest import RECYCLING, SPLITS, Manifest
 from sciml.data.mesh_part import MeshEntry
 from sciml.data.processes import executor
 from sciml.data.provenance import notes, versions
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.sequence import next_chunk, sequence_length
 from sciml.data.shard import Sample
-from sciml.data.solve import Solved, discretized, draw, refuse_unfit_method, sample_bytes, solve_samples
+from sciml.data.solve import Outcome, attempt_samples, discretized, draw, refuse_unfit_method, sample_bytes
 from sciml.data.statistics import FILE_NAME as STATISTICS
 from sciml.data.statistics import write_statistics
 from sciml.data.store import Store
@@ -35,12 +35,15 @@ from sciml.data.writer import ShardWriter
 from sciml.errors import RecipeError
 from sciml.problems import BoxProblem, Evolving, Problem, seed_words
 from sciml.problems.mesh_elliptic import MeshElliptic, mesh_of
+from solvers import SolverError
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 Batch = tuple[int, float, int]
 """Samples stored for good: how many, their largest residual, their largest number of iterations."""
-Chunk = tuple[ShardWriter, list[int], list[Solved]]
-"""Solved samples, with the writer and the positions that they belong to."""
+Chunk = tuple[ShardWriter, list[int], list[Outcome]]
+"""What became of samples, with the writer and the positions that they belong to."""
+#: Samples of sequences that may stay unsolved before generation gives up.
+_LOST = 20
 #: Samples are solved, sent and stored in chunks of at most this size ...
 _CHUNK_BYTES = 4 << 20
 _LARGEST_CHUNK = 64
@@ -109,7 +112,8 @@ def generate(
     ClusterError
         The cluster cannot be reached or used, or its workers do not see `out`.
     SolverError
-        A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is.
+        A sample was not solved to the recipe's tolerance; it is not stored, what was reported before is. Where samples are solved as
+        sequences the others are solved first, but for those after the twentieth such one, and on a cluster those of the same shard.
     """
     began = time.perf_counter()
     if not isinstance(recipe, Recipe):
@@ -130,6 +134,7 @@ def generate(
     manifest = describe(recipe, first, recipe.data.samples if samples is None else samples)
     refuse_unfit_method(recipe, discretized(recipe, words, first))  # what cannot be solved is refused before anything is on disk
     made, worst = 0, 0.0
+    lost: list[str] = []
     place = executor(workers) if cluster is None else connected(cluster)
     with Store(Path(out), manifest, notes(recipe), mesh_of(recipe.problem)) as store, place as pool:
         total = sum(store.manifest.splits.values())
@@ -137,13 +142,15 @@ def generate(
             (store.root / STATISTICS).unlink(missing_ok=True)  # of fewer samples than there will be
         if cluster is None:
             largest = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // sample_bytes(recipe, recipe.kept(first))))
-            batches = _stored_here(store, pool, recipe, workers, largest)
+            batches = _stored_here(store, pool, recipe, workers, largest, lost)
         else:
-            batches = _stored_elsewhere(store, pool, recipe)
+            batches = _stored_elsewhere(store, pool, recipe, lost)
         for samples_made, residual, iterations in batches:
             made, worst = made + samples_made, max(worst, residual)
             if progress is not None:
                 progress("generate", store.done, total, {"residual": residual, "iterations": iterations})
+        if lost:
+            raise SolverError(_lament(lost))
         if not (store.root / STATISTICS).exists():
             write_statistics(store.root, store.manifest)
     return GenerationResult(
@@ -156,54 +163,78 @@ def generate(
     )
 
 
-def _stored_here(store: Store, pool: Executor, recipe: Recipe, workers: int, largest: int) -> Iterator[Batch]:
-    """Write what the workers of this machine solve, and say so once it is on disk."""
-    for writer, positions, solved in _solved(store, pool, recipe, workers, largest):
-        writer.extend([(position, *made) for position, made in zip(positions, solved, strict=True)])
+def _stored_here(store: Store, pool: Executor, recipe: Recipe, workers: int, largest: int, lost: list[str]) -> Iterator[Batch]:
+    """Write what the workers of this machine solve, and say so once it is on disk; complaints about the rest go to `lost`."""
+    for writer, positions, made in _solved(store, pool, recipe, workers, largest):
+        lost += [one for one in made if isinstance(one, str)]
+        solved = [(position, *one) for position, one in zip(positions, made, strict=True) if not isinstance(one, str)]
+        writer.extend(solved)
         if not writer.missing:
             store.finish(writer)
-        certificates = [certificate for _, certificate in solved]
-        yield len(solved), max(made.relative_residual for made in certificates), max(made.iterations for made in certificates)
+        certificates = [certificate for _, _, certificate in solved]
+        if certificates:
+            yield len(solved), max(one.relative_residual for one in certificates), max(one.iterations for one in certificates)
+        if len(lost) >= _LOST:
+            return
 
 
 def _solved(store: Store, pool: Executor, recipe: Recipe, workers: int, largest: int) -> Iterator[Chunk]:
     """All missing samples, in chunks and in their order."""
     window = 1 if workers == 1 else 2 * workers  # chunks under way
-    waiting: deque[tuple[ShardWriter, list[int], Future[list[Solved]]]] = deque()
+    waiting: deque[tuple[ShardWriter, list[int], Future[list[Outcome]]]] = deque()
     size, length = min(_FIRST_CHUNK, largest), sequence_length(recipe.solver.method)
     for writer in store.unfinished():
         layout, missing = writer.layout, deque(sorted(writer.missing))
         while missing:
             positions = next_chunk(missing, size, layout.start, length)
             indices = [layout.start + position for position in positions]
-            waiting.append((writer, positions, pool.submit(solve_samples, recipe, STREAMS[layout.split], indices)))
+            waiting.append((writer, positions, pool.submit(attempt_samples, recipe, STREAMS[layout.split], indices)))
             if len(waiting) >= window:
                 chunk = _arrived(*waiting.popleft())
-                size = min(largest, _fitting(chunk))
+                size = min(largest, _fitting(chunk) or size)
                 yield chunk
     while waiting:
         yield _arrived(*waiting.popleft())
 
 
-def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Solved]]) -> Chunk:
+def _arrived(writer: ShardWriter, positions: list[int], future: Future[list[Outcome]]) -> Chunk:
     return writer, positions, future.result()
 
 
 def _fitting(chunk: Chunk) -> int:
-    """Samples that take about as long as a chunk may, to go by the times of one that has arrived."""
-    seconds = [certificate.solve_seconds for _, certificate in chunk[2]]
-    return max(1, int(_CHUNK_SECONDS / max(sum(seconds) / len(seconds), 1e-9)))
+    """Samples that take about as long as a chunk may, to go by the times of one that has arrived; 0 where it has none."""
+    seconds = [one[1].solve_seconds for one in chunk[2] if not isinstance(one, str)]
+    return 0 if not seconds else max(1, int(_CHUNK_SECONDS / max(sum(seconds) / len(seconds), 1e-9)))
 
 
-def _stored_elsewhere(store: Store, pool: Executor, recipe: Recipe) -> Iterator[Batch]:
-    """Have the shards written by a cluster, and enter each as it arrives."""
+def _stored_elsewhere(store: Store, pool: Executor, recipe: Recipe, lost: list[str]) -> Iterator[Batch]:
+    """Have the shards written by a cluster, and enter each as it arrives; complaints about those that cannot be go to `lost`."""
     root = store.root.resolve()
     shards = {submit_shard(pool, recipe, root, layout): layout for layout in store.lacking()}
     for future in as_completed(list(shards)):
-        written, layout = future.result(), shards.pop(future)
+        layout = shards.pop(future)
+        try:
+            written = future.result()
+        except SolverError as error:
+            if recipe.solver.method not in RECYCLING:
+                raise
+            lost.append(str(error))
+            if len(lost) >= _LOST:
+                return
+            continue
         store.enter(layout, written.name, written.sha256)
         if written.solved:
             yield written.solved, written.residual, written.iterations
+
+
+def _lament(lost: Sequence[str]) -> str:
+    """The complaint about the first of some samples, and the others by their names."""
+    first, *others = lost
+    if not others:
+        return first
+    names = ", ".join(one.partition(" of recipe ")[0] for one in others)
+    gave_up = ", after which no more were tried" if len(lost) >= _LOST else ""
+    return f"{first}; nor were {names}{gave_up}"
 
 
 def _with_seed(recipe: Recipe, seed: int | None) -> Recipe:

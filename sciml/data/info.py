@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,10 @@ def _in_progress(root: Path, manifest: Manifest) -> dict[str, int]:
     counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
     for split in SPLITS:
         for part in sorted((root / "data" / split).glob(f"shard-*.hdf5{PART}")):
-            layout = ShardLayout(manifest, split, 0, 1)
+            number = re.fullmatch(r"shard-([0-9]{5,9})\.hdf5", part.name.removesuffix(PART))
+            if number is None:
+                continue
+            layout = ShardLayout(manifest, split, int(number[1]) * manifest.shard_samples, 1)
             with contextlib.suppress(DatasetError):  # being written just now, or cut off where nothing can be read: no sample for sure
                 reader = ShardReader.open_unfinished(root, layout, part)
                 with reader.file:

@@ -29,12 +29,24 @@ from solvers.linear.auto import fitting
 from solvers.linear.stencil import StencilOperator
 
 Solved = tuple[dict[str, np.ndarray], Certificate]
+#: What became of a sample; a sentence says why it was not solved.
+Outcome = Solved | str
 #: Ratio of the largest to the smallest diagonal entry from which on it is named as a likely cause of a failure.
 _HIGH_CONTRAST = 1e4
 
 
 def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Solved]:
-    """Draw, solve and certify samples; raises SolverError naming the first that could not be solved.
+    """Draw, solve and certify samples; raises SolverError naming the first that could not be solved."""
+    solved = []
+    for one in attempt_samples(recipe, stream, indices):
+        if isinstance(one, str):
+            raise SolverError(one)
+        solved.append(one)
+    return solved
+
+
+def attempt_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[Outcome]:
+    """Draw, solve and certify samples. Those of a sequence go on where one was not solved; elsewhere that raises SolverError.
 
     Neighbours that share their matrix are solved together; that changes no bit of them, see `solvers.linear_solve_many`. By a
     method that recycles, the whole block of each sample is solved as far as it is needed, see `sciml.data.sequence`.
@@ -42,7 +54,7 @@ def solve_samples(recipe: Recipe, stream: int, indices: Sequence[int]) -> list[S
     with one_thread():
         if recipe.solver.method in RECYCLING:
             blocks = groupby(indices, key=lambda index: index // BLOCK)
-            made = {index: one for block, wanted in blocks for index, one in _solve_block(recipe, stream, block, set(wanted))}
+            made = dict(found for block, wanted in blocks for found in _solve_block(recipe, stream, block, set(wanted)))
             return [made[index] for index in indices if index in made]
         drawn = (_draw(recipe, stream, index) for index in indices if not stopping())
         together = groupby(drawn, key=_shared)
@@ -143,7 +155,7 @@ def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]
     return [_accepted(recipe, stream, drawn, solution, each) for drawn, solution in zip(group, solutions, strict=True)]
 
 
-def _solve_block(recipe: Recipe, stream: int, block: int, wanted: Collection[int]) -> Iterator[tuple[int, Solved]]:
+def _solve_block(recipe: Recipe, stream: int, block: int, wanted: Collection[int]) -> Iterator[tuple[int, Outcome]]:
     """The wanted samples of a block with their numbers; the others are solved on the way, up to the last wanted one."""
     numbers = range(block * BLOCK, (block + 1) * BLOCK)
     order = [numbers[k] for k in solving_order(_linear(_draw(recipe, stream, index)) for index in numbers)]
@@ -164,7 +176,11 @@ def _solve_block(recipe: Recipe, stream: int, block: int, wanted: Collection[int
             return
         drawn = under_way.pop()
         if drawn.index in wanted:
-            yield drawn.index, _accepted(recipe, stream, drawn, solution, time.perf_counter() - began - drawn.seconds)
+            try:
+                made: Outcome = _accepted(recipe, stream, drawn, solution, time.perf_counter() - began - drawn.seconds)
+            except SolverError as error:
+                made = str(error)
+            yield drawn.index, made
 
 
 def _linear(drawn: _Drawn) -> LinearSystem:
@@ -197,7 +213,7 @@ def _complaint(recipe: Recipe, stream: int, index: int, what: str) -> str:
 def _failure(recipe: Recipe, system: LinearSystem, solution: Solution) -> str:
     """What went wrong in the words of `linear_solve`, and what to change in the words of a recipe."""
     residual, A = solution.relative_residual, system.operator
-    tried = (*(text.partition(":")[0] for text in solution.info["failed_before"]), solution.method)
+    tried = (*(text.partition(":")[0] for text in solution.info.get("failed_before", ())), solution.method)
     what = f"{', '.join(dict.fromkeys(tried))} ended with {solution.status.name} at relative residual {residual:.1e}"
     if "imbalance" in solution.info:
         return f"{what}: {solution.diagnosis}"

@@ -7,6 +7,7 @@ a preconditioner may change from system to system and from step to step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -19,6 +20,8 @@ from solvers.linear.system import Attempt, System, Vector
 
 _CHUNK = 2048  # columns of the panels that are renewed at once
 _CHECKED = 10  # cycles between checks that C is still A U
+_TRIED = 4  # vectors of a space that have to show that it is worth the products with the others
+_WORTH = 8.0  # times the gain of a random direction: spaces with less cost about what they save, or more
 _DRIFT = 1e-10  # relative difference of A u and its c from which on C counts as that of another operator
 
 
@@ -28,7 +31,8 @@ class GCRODR:
 
     The space comes back in ``Solution.info["recycle_space"]``, to be handed in as `space` for the next, similar system;
     `solve_sequence` does that. Every matrix costs a product with each vector of the space, unless two products show that it is the one
-    that the space comes from. `info` counts them among its ``matvecs``.
+    that the space comes from. `info` counts them among its ``matvecs``. A space of which five products show that A shortens it
+    hardly more than any direction is dropped, as one for which there is nothing left to deflate, and ``info["space_dropped"]`` says so.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ class RecycledGMRES(RestartedGMRES):
         super().__init__(system, settings.restart, flexible=True)
         self.dim = min(settings.recycle_dim, self.restart - 1)
         self.given = None if settings.space is None else settings.space.cast(system.n, system.b.dtype, settings.name)
+        self.dropped = False
         self.T = self.U
         self.r0 = self.r.copy()
         self.t = np.zeros_like(self.r)
@@ -98,7 +103,11 @@ class RecycledGMRES(RestartedGMRES):
             if _same(self.operator.A(g @ U), g @ C):
                 self.deflate(U, C, T)
                 return
-        self._establish(U, T, images)
+        images += [self.operator.A(u) for u in U[1:_TRIED]]
+        z = self.operator.M(np.random.default_rng(1).standard_normal(self.system.n).astype(U.dtype))  # as a search direction would be
+        self.dropped = not _gain(U[:_TRIED], images) > _WORTH * _gain(z, self.operator.A(z))
+        if not self.dropped:
+            self._establish(U, T, images)
 
     def deflate(self, U: Vector, C: Vector, T: Vector | None = None) -> None:
         super().deflate(U, C)
@@ -132,7 +141,8 @@ class RecycledGMRES(RestartedGMRES):
         space = self._space()
         if space.dim == 0 and self.given is not None:  # nothing had to be done, and nothing was learnt
             space = self.given
-        return {**super().info(), "recycle_dim": space.dim, "recycle_space": space}
+        dropped = {"space_dropped": "the matrix shortens it little more than any direction: it would cost what it saves, or more"}
+        return {**super().info(), "recycle_dim": space.dim, "recycle_space": space, **(dropped if self.dropped else {})}
 
     def _move(self, u: Vector, y: Vector) -> None:
         super()._move(u, y)
@@ -159,10 +169,10 @@ class RecycledGMRES(RestartedGMRES):
         g = np.random.default_rng(self.cycles).standard_normal(len(self.U))
         image = self.operator.A(g @ self.U)
         if not _same(image, g @ self.panel[: len(self.U)]):
-            self._establish(self.U, self.T, [])
+            self._establish(self.U, self.T)
             self.confirm()
 
-    def _establish(self, U: Vector, T: Vector, images: list[Vector]) -> None:
+    def _establish(self, U: Vector, T: Vector, images: Sequence[Vector] = ()) -> None:
         """Make C orthonormal from the images of U, the first of which may be known, and U its preimage."""
         W = np.array([*images, *(self.operator.A(u) for u in U[len(images) :])])
         C, U, *rest = orthonormalize(W, U, *([] if T is U else [T]))
@@ -176,6 +186,11 @@ def _combine(out: Vector, P: Vector, *panels: Vector) -> None:
     for start in range(0, out.shape[1], _CHUNK):
         columns = slice(start, start + _CHUNK)
         out[: P.shape[1], columns] = sum(part @ rows[:, columns] for part, rows in zip(parts, panels, strict=True))
+
+
+def _gain(z: Vector, images: Vector | Sequence[Vector]) -> float:
+    """``|z| / |A z|`` of one vector or several, large in the space of the small singular values that deflation is meant for."""
+    return float(np.linalg.norm(z) / np.linalg.norm(images))
 
 
 def _same(image: Vector, expected: Vector) -> bool:

@@ -96,9 +96,9 @@ class SolutionSequence(Iterator[Solution]):
     Attributes
     ----------
     space : the space that the next system would start from; None before the first, for methods that do not recycle, and where recycling
-        does not pay: a system that took more products with its matrix than the last one without a space is followed by one
-        without, or by twice as many as the last time where that was so before. Solutions do not hold theirs, each of which is as
-        large as many solutions.
+        does not pay: a system that took more products with its matrix than the last one without a space, or dropped its space, is
+        followed by one without, or by twice as many as the last time where that was so before. Solutions do not hold theirs, each of
+        which is as large as many solutions.
     """
 
     def __init__(self, numbered: Iterator[tuple[int, Callable[[], Item]]], method: str | Method, options: dict[str, Any]) -> None:
@@ -142,18 +142,19 @@ class SolutionSequence(Iterator[Solution]):
         info: dict[str, Any] = {**solution.info, "number": number}
         space = info.pop("recycle_space", None)
         if solution.status is Status.SUCCESS and space is not None and isinstance(self._method, RecyclingMethod) and _usable(space):
-            self._judge(int(info["matvecs"]), isinstance(used, RecyclingMethod) and used.space is not None)
+            given = isinstance(used, RecyclingMethod) and used.space is not None
+            self._judge(int(info["matvecs"]), given, dropped="space_dropped" in info)
             self._left, pays = max(self._left - 1, 0), self._left == 0
             self._method = self._method.with_space(space) if pays else self._empty
         return replace(solution, info=info)
 
-    def _judge(self, products: int, recycled: bool) -> None:
-        """Decide how many systems go without a space, after one that took so many products."""
-        if not recycled:
+    def _judge(self, products: int, given: bool, *, dropped: bool) -> None:
+        """Decide how many systems go without a space, after one that took so many products, and may have dropped the one given to it."""
+        if given:
+            pays = not dropped and (self._unaided is None or products <= self._unaided)
+            self._left = self._pause = 0 if pays else max(2 * self._pause, 1)
+        if dropped or not given:
             self._unaided = products
-        elif self._unaided is not None:
-            self._pause = max(2 * self._pause, 1) if products > self._unaided else 0
-            self._left = self._pause
 
 
 def _without_space(method: str | Method) -> str | Method:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from solvers import Status, linear_solve
-from solvers.linear import diffusion_operator
+from solvers.linear import diffusion_operator, make_preconditioner
 from solvers.linear.gcrodr import GCRODR, RecycledGMRES
 from solvers.linear.gmres import GMRES
 from solvers.linear.recycle import RecycleSpace, harmonic_basis, orthonormalize
@@ -396,3 +396,42 @@ def test_a_damaged_file_is_refused(tmp_path):
         RecycleSpace.load(path)
     with pytest.raises(FileNotFoundError):
         RecycleSpace.load(tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize("kind", ["random", "rough", "of a much rougher problem"])
+def test_a_space_that_would_cost_more_than_it_saves_is_dropped(kind):
+    A, other = helmholtz(1), helmholtz(2)
+    b = vector(900)
+    if kind == "random":
+        U = np.array([vector(900, seed=seed) for seed in range(2, 22)])
+    elif kind == "rough":
+        U = np.linalg.eigh(other.to_csr().toarray())[1][:, -20:].T.copy()
+    else:
+        x = np.pi * np.arange(1, 31) / 31
+        U = np.array([np.outer(np.sin(i * x), np.sin(j * x)).ravel() for i in range(15, 20) for j in range(20, 24)])
+    C, U = orthonormalize(np.array([other @ u for u in U]), U)
+    alone = linear_solve(A, b, GCRODR(), rtol=1e-8)
+    given = linear_solve(A, b, GCRODR(space=RecycleSpace(U, C, U)), rtol=1e-8)
+    assert "would cost what it saves" in given.info["space_dropped"]
+    assert given.info["matvecs"] <= alone.info["matvecs"] + 5
+    np.testing.assert_allclose(given.residual_norms[:-1], alone.residual_norms[:-1], rtol=1e-6)
+    found = given.info["recycle_space"]
+    assert np.linalg.norm(np.array([A @ u for u in found.U]) - found.C) < 1e-9 * np.sqrt(found.dim)
+
+
+@pytest.mark.parametrize("kind", ["of a similar matrix", "exact", "exact, before a preconditioner"])
+def test_a_space_that_serves_is_not_dropped(kind):
+    A, b = helmholtz(1), vector(900)
+    alone = linear_solve(A, b, GCRODR(), rtol=1e-8)
+    M = None
+    if kind == "of a similar matrix":
+        space = linear_solve(helmholtz(2), b, GCRODR(), rtol=1e-8).info["recycle_space"]
+    else:
+        values, vectors = np.linalg.eigh(A.to_csr().toarray())
+        U = vectors[:, np.argsort(abs(values))[:20]].T.copy()
+        space = RecycleSpace(U, U, U)  # whose C belongs to no matrix
+        if "preconditioner" in kind:
+            M = make_preconditioner(A, "jacobi")
+    given = linear_solve(A, b, GCRODR(space=space), M=M, rtol=1e-8)
+    assert "space_dropped" not in given.info
+    assert given.info["matvecs"] < 0.7 * alone.info["matvecs"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,8 +16,10 @@ import scipy.sparse as sp
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data import cluster, sequence, solve
+from sciml.data import generate as generation
 from sciml.data.info import describe
 from sciml.data.manifest import read_manifest
+from sciml.data.processes import executor
 from sciml.data.provenance import notes
 from sciml.data.recipe import Recipe
 from sciml.data.sequence import BLOCK, next_chunk, sequence_length, solving_order
@@ -200,6 +204,80 @@ def test_a_failure_names_the_sample_and_one_that_nobody_wants_does_no_harm(monke
         solve_samples(recipe, 0, [order[6], order[4]])
     ((_, certificate),) = solve_samples(recipe, 0, [order[6]])
     assert certificate.index == order[6]
+
+
+def without_solution(monkeypatch: pytest.MonkeyPatch, stream: int, *lost: int) -> None:
+    """Take the right-hand sides of some samples of a split away."""
+    drawn = solve._draw
+
+    def draw(recipe: Recipe, of: int, index: int) -> Any:
+        one = drawn(recipe, of, index)
+        if (of, index) not in {(stream, number) for number in lost}:
+            return one
+        assert isinstance(one.system, LinearSystem)
+        return replace(one, system=replace(one.system, rhs=np.full_like(one.system.rhs, np.nan)))
+
+    monkeypatch.setattr(solve, "_draw", draw)
+
+
+def test_unsolved_samples_are_named_and_all_others_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, reported = waves(), []
+
+    def progress(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        reported.append(done)
+
+    with monkeypatch.context() as context:
+        without_solution(context, 0, 5, 40)
+        for _ in range(2):  # the second call finds the others there
+            with pytest.raises(SolverError) as caught:
+                generate(recipe, tmp_path / "data", samples=60, progress=progress)
+            sentence = str(caught.value)
+            assert sentence.startswith("train sample 5 of recipe 'helmholtz' (seed 3) was not solved: gcrodr ended with NONFINITE_INPUT")
+            assert sentence.endswith("; nor were train sample 40")
+        found = describe(tmp_path / "data")
+        assert found["samples"] == {"train": 0, "valid": 12, "test": 0}  # both shards of the training split lack one
+        assert found["in_progress"] == {"train": 46, "valid": 0, "test": 0}
+        assert max(reported) == 58
+        assert not (tmp_path / "data" / "statistics.json").exists()
+    result = generate(recipe, tmp_path / "data", samples=60)
+    assert (result.generated, result.already_there) == (2, 58)
+    assert verify(tmp_path / "data").passed
+
+
+def test_generation_gives_up_where_many_samples_are_not_solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_solution(monkeypatch, 0, *range(BLOCK))
+    with pytest.raises(SolverError, match=r"; nor were train sample 1, .* train sample 27, after which no more were tried$"):
+        generate(waves(), tmp_path / "data", samples=60)
+    assert not (tmp_path / "data").exists()  # nothing was stored
+
+
+def test_one_unsolved_sample_alone_is_told_in_the_words_of_other_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_solution(monkeypatch, 0, 5)
+    told = {}
+    for method in ("gcrodr", "lu"):
+        with pytest.raises(SolverError) as caught:
+            generate(waves(f"solver.method={method}"), tmp_path / method, samples=8)
+        told[method] = str(caught.value).replace(method, "METHOD")
+    assert told["gcrodr"] == told["lu"]
+
+
+def test_a_cluster_stores_the_other_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_solution(monkeypatch, 0, 40)
+    monkeypatch.setattr(generation, "connected", lambda address: executor(1))
+    monkeypatch.setattr(generation, "as_completed", lambda futures: futures)
+
+    def submit(pool: Any, recipe: Recipe, root: Path, layout: Any) -> Any:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(cluster.write_shard(recipe, root, layout))
+        except SolverError as error:
+            future.set_exception(error)
+        return future
+
+    monkeypatch.setattr(generation, "submit_shard", submit)
+    with pytest.raises(SolverError, match="train sample 40 of "):
+        generate(waves(), tmp_path / "data", samples=60, cluster="tcp://nowhere:1")
+    assert describe(tmp_path / "data")["samples"] == {"train": 28, "valid": 12, "test": 0}
 
 
 def test_the_length_of_sequences_is_part_of_what_a_dataset_is(monkeypatch: pytest.MonkeyPatch) -> None:

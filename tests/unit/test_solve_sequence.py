@@ -219,6 +219,18 @@ def test_recycling_pauses_where_it_does_not_pay(products: list[tuple[int, int]],
     assert seen == [bool(one) for one in with_space]
 
 
+def test_a_dropped_space_pauses_recycling_at_once() -> None:
+    """Without a comparison: the first space is handed in, and no system before it went without one."""
+    A, rng = np.diag(np.linspace(1.0, 2.0, 60)), np.random.default_rng(0)
+    U = rng.standard_normal((8, 60))
+    solving = solve_sequence([(A, rng.standard_normal(60))] * 3, GCRODR(20, 8, RecycleSpace(U, U, U)))
+    solution = next(solving)
+    assert "space_dropped" in solution.info
+    assert solving.space is None
+    assert "space_dropped" not in next(solving).info
+    assert solving.space is not None
+
+
 def test_easy_systems_take_fewer_products_than_recycling_throughout_would() -> None:
     sequence = boundary_layer(6)
     systems = [(A, b, make_preconditioner(A, "ilu0")) for A, b in sequence.systems]
