@@ -1,7 +1,7 @@
 """Optimizers that see the residual vector and not its square: one step from the singular values of the residual's Jacobian.
 
-``theta <- theta - lr t V f(s) U^T r`` with ``J = U diag(s) V^T``: the filter f says which method it is (`sciml.optimizers.filters`), the step
-rule chooses t (`steps`), a damping rule the strength of a Tikhonov filter (`damping`), the backend how the singular values are found
+``theta <- theta - lr t V f(s) U^T r`` with ``J = U diag(s) V^T``: the filter f says which method it is (`sciml.optimizers.filters`), the
+step rule chooses t (`steps`), a damping rule the strength of a Tikhonov filter (`damping`), the backend how the singular values are found
 (`spectrum`). `Sven`, `GaussNewton`, `LevenbergMarquardt` and `SPRING` are choices of these with names.
 """
 
@@ -76,7 +76,7 @@ class LeastSquaresOptimizer(torch.optim.Optimizer):
         named = list(named_parameters)
         if named and not isinstance(named[0], tuple):
             raise ValueError("give model.named_parameters(), with names: residuals are functions of parameters by name")
-        if not 0 < lr:
+        if not lr > 0:
             raise ValueError(f"lr = {lr}: give a positive learning rate")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum = {momentum}: it must lie in [0, 1)")
@@ -107,7 +107,7 @@ class LeastSquaresOptimizer(torch.optim.Optimizer):
         r = closure(parameters)
         loss = float(r.double() @ r.double())
         if not math.isfinite(loss):
-            raise FloatingPointError("the residual is NaN or infinite before the step: look for it in the data, the points, or the initial weights")
+            raise FloatingPointError("the residual is NaN or infinite before the step: look for it in data, points, or initial weights")
         found = self._spectrum(closure, parameters, r)
         state = self._state()
         if "momentum" in state and self.momentum:
@@ -184,7 +184,7 @@ class LeastSquaresOptimizer(torch.optim.Optimizer):
 
     def _gradient_norm(self, closure: Residuals, parameters: Parameters, change: Tensor) -> float:
         moved = spectrum.unflatten(change, parameters)
-        r, pull = vjp(closure, {name: value + moved[name].to(value.dtype) for name, value in parameters.items()})
+        r, pull = vjp(closure, {name: value + moved[name].to(value.dtype) for name, value in parameters.items()})[:2]
         return float(torch.linalg.vector_norm(spectrum.flatten(pull(r)[0])))
 
     def _spectrum(self, closure: Residuals, parameters: Parameters, r: Tensor) -> Spectrum:
@@ -229,7 +229,8 @@ def memory_estimate(rows: int, columns: int) -> int:
 def _check_precision(values: list[Tensor], chosen: Filter) -> None:
     dtypes = {value.dtype for value in values}
     if not dtypes <= {torch.float32, torch.float64}:
-        raise ValueError(f"parameters are {', '.join(sorted(map(str, dtypes)))}: least-squares steps need float64, or float32 with a loose cut")
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise ValueError(f"parameters are {found}: least-squares steps need float64, or float32 with a loose cut")
     rtol = getattr(chosen, "rtol", 0.0)
     if torch.float32 in dtypes and rtol < 1e-5:
         warnings.warn(
@@ -256,9 +257,7 @@ class Sven(LeastSquaresOptimizer):
         backend: Backend = "auto",
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            named_parameters, lr, spectral_filter=TruncatedSVD(rtol, rank), step_rule=step_rule, backend=backend, seed=seed
-        )
+        super().__init__(named_parameters, lr, spectral_filter=TruncatedSVD(rtol, rank), step_rule=step_rule, backend=backend, seed=seed)
 
 
 class GaussNewton(LeastSquaresOptimizer):
@@ -272,7 +271,11 @@ class LevenbergMarquardt(LeastSquaresOptimizer):
     """Damped Gauss-Newton steps with the damping of Nielsen, or of the norm of the gradient."""
 
     def __init__(
-        self, named_parameters: Iterable[tuple[str, Tensor]], lr: float = 1.0, *, damping: Nielsen | GradientNorm = Nielsen()  # noqa: B008
+        self,
+        named_parameters: Iterable[tuple[str, Tensor]],
+        lr: float = 1.0,
+        *,
+        damping: Nielsen | GradientNorm = Nielsen(),  # noqa: B008
     ) -> None:
         super().__init__(named_parameters, lr, spectral_filter=Tikhonov(), step_rule=FixedStep(), damping=damping)
 

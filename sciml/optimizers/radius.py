@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
@@ -85,5 +84,5 @@ def _preactivations(
                 handle.remove()
         return tuple(found)
 
-    values, slopes = jvp(inputs, (parameters,), (step,))
+    values, slopes = jvp(inputs, (parameters,), (step,))[:2]
     return list(zip(seen, values, strict=True)), list(slopes)

@@ -142,12 +142,13 @@ class FunctionResiduals:
         return torch.cat([self._scaled(name, rows) for name, rows in found.items()])
 
     def jacobian(self, parameters: Parameters, names: Sequence[str] | None = None) -> Parameters:
-        """Reverse mode, row by row, where there are more parameters than residuals, else forward mode, parameter by parameter."""
+        """Reverse mode where there are more parameters than residuals or `chunk` is given, else forward mode."""
         chosen = {name: parameters[name] for name in names or parameters}
         with torch.no_grad():
             rows = self(parameters).numel()
-        mode = jacrev if rows <= numbers(chosen) else jacfwd
-        found: Parameters = mode(lambda some: self({**parameters, **some}), chunk_size=self.chunk)(chosen)
+        of_some = lambda some: self({**parameters, **some})  # noqa: E731
+        reverse = self.chunk is not None or rows <= numbers(chosen)
+        found: Parameters = (jacrev(of_some, chunk_size=self.chunk) if reverse else jacfwd(of_some))(chosen)
         return found
 
     def _scaled(self, name: str, rows: Tensor) -> Tensor:

@@ -4,8 +4,8 @@
   one are trusted: this is what tight cuts need.
 * gram: eigenvalues of ``J J^T``, summed up one parameter tensor at a time, so that the whole Jacobian is never held. Squaring loses
   half of the digits: values below ``sqrt(eps)`` times the largest are noise.
-* matrix-free: a randomised SVD of given rank (Halko, Martinsson and Tropp 2011, SIAM Review 53, algorithm 4.4 and section 5.1) from products
-  with J and its transpose alone; memory grows with rank times (rows + parameters).
+* matrix-free: a randomised SVD of given rank (Halko, Martinsson and Tropp 2011, SIAM Review 53, algorithm 4.4 and section 5.1) from
+  products with J and its transpose alone; memory grows with rank times (rows + parameters).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Products:
 
     def __init__(self, residuals: Residuals, parameters: Parameters) -> None:
         self.residuals, self.parameters = residuals, parameters
-        self.value, self._pull = vjp(residuals, parameters)
+        self.value, self._pull = vjp(residuals, parameters)[:2]
 
     def times(self, x: Tensor) -> Tensor:
         tangents = unflatten(x.to(self.value.dtype), self.parameters)

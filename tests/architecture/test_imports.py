@@ -30,6 +30,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.io": (STORED, NUMERICS | {"h5py", "meshio"}),
     # ---- the torch line: nothing above it imports torch ----
     "sciml.models": (LEAVES, {"numpy", "pydantic", "torch", "neuralop"}),
+    "sciml.optimizers": (LEAVES, {"torch"}),
     "sciml.training": (
         STORED | {"sciml.models"},
         NUMERICS | {"pydantic", "torch", "neuralop", "lightning_fabric", "safetensors", "filelock"},
