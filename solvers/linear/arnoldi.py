@@ -13,12 +13,11 @@ from functools import partial
 import numpy as np
 import scipy.linalg as sla
 from numba import njit
-from scipy.linalg.blas import dgemv, zgemv
 
 from solvers.linear.compiled import fast_kernel
 from solvers.linear.system import System, Vector
 
-_TILE = 2048  # entries a row: 30 rows of it stay in the second-level cache between the two products that they take part in
+_BLOCK = 4  # rows that meet a vector together: of up to 50 000 entries they are still in the second-level cache when they are taken off
 _SMALL = 0.3  # part of a vector along the panel from which on one pass may not be enough
 _ORTHOGONAL = 1e-14  # components along the panel that may remain, relative to the vector
 _EPS = float(np.finfo(float).eps)
@@ -55,10 +54,11 @@ class CountedOperator:
 def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]:
     """Write ``w - sum_i h_i panel_i`` to `out`; returns h and the norm of the remainder, 0 where w lies in the span of the panel.
 
-    Classical Gram-Schmidt, after the last two rows, which hold most of w where A is nearly symmetric. A pass leaves along the panel
-    what rounding and the panel's own defect leave of h, so that one pass is enough where h is small (the criterion of Kahan and
-    Parlett, known here before anything is subtracted). Elsewhere what is left is measured tile by tile, while the rows are in
-    the cache, and a second pass runs where that is more than rounding; two are enough (Giraud et al. 2005, Numer. Math. 101).
+    Gram-Schmidt in blocks of a few rows, the last two, which hold most of w where A is nearly symmetric, first: classical in a block,
+    modified between blocks, so that the panel travels from memory once. A pass leaves along the panel what rounding and the
+    panel's own defect leave of h, so that one is enough where the rest of h is small (the criterion of Kahan and Parlett); then the
+    remainder has its norm by Pythagoras. Elsewhere what is left is measured, and taken off where it is more than rounding; two
+    passes are enough (Giraud et al. 2005, Numer. Math. 101).
 
     Parameters
     ----------
@@ -68,54 +68,73 @@ def orthogonalize(panel: Vector, w: Vector, out: Vector) -> tuple[Vector, float]
     if len(panel) < 2:
         h = (panel @ w.conj()).conj()
         np.subtract(w, h @ panel, out=out)
-        left = (panel @ out.conj()).conj()
+    else:
+        h = np.empty(len(panel), panel.dtype)
+        square, along = _take_off(panel, w, out, h)
+        if along <= _SMALL**2 * square:
+            return h, math.sqrt(square - along)  # nothing cancels
+    left = (panel @ out.conj()).conj()
+    norm = _norm(out)
+    if np.linalg.norm(left) > _ORTHOGONAL * norm:
         out -= left @ panel
         norm, h = _norm(out), h + left
-        return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
-    one, other, square = _without_two(panel[-2], panel[-1], w, out)
-    h = (panel @ out.conj()).conj()
-    along = np.vdot(h, h).real
-    if along <= _SMALL**2 * square:
-        _subtract(panel, h, out)
-        h[-2] += one
-        h[-1] += other
-        return h, math.sqrt(square - along)  # by Pythagoras: nothing cancels
-    left = np.zeros_like(h)
-    for start in range(0, len(w), _TILE):
-        tile = slice(start, start + _TILE)
-        out[tile] -= h @ panel[:, tile]
-        left += panel[:, tile] @ out[tile].conj()
-    h[-2] += one
-    h[-1] += other
-    norm = _norm(out)
-    if not np.linalg.norm(left) > _ORTHOGONAL * norm:
-        return h, norm
-    left = left.conj()
-    _subtract(panel, left, out)
-    norm, h = _norm(out), h + left
     return h, norm if norm > _NOISE * np.linalg.norm(h) else 0.0
 
 
 @fast_kernel()
-def _without_two(u, v, w, out):  # type: ignore[no-untyped-def]
-    """``w - a u - b v`` with a and b by classical Gram-Schmidt; returns a, b and the square of its norm."""
+def _take_off(panel, w, out, h):  # type: ignore[no-untyped-def]
+    """One pass over at least two rows; returns the square of the norm after the last two of them, and the part of it along all rows."""
+    rows, n = panel.shape
+    u, v = panel[rows - 2], panel[rows - 1]
     a = np.conj(u[0]) * w[0]
     b = np.conj(v[0]) * w[0]
-    for i in range(1, w.size):
+    for i in range(1, n):
         a += np.conj(u[i]) * w[i]
         b += np.conj(v[i]) * w[i]
     square = 0.0
-    for i in range(w.size):
+    for i in range(n):
         x = w[i] - a * u[i] - b * v[i]
         out[i] = x
         square += x.real * x.real + x.imag * x.imag
-    return a, b, square
+    along = 0.0
+    for first in range(0, rows, _BLOCK):
+        along += _take_off_block(panel[first : first + _BLOCK], out, h[first : first + _BLOCK])
+    h[rows - 2] += a
+    h[rows - 1] += b
+    return square, along
 
 
-def _subtract(panel: Vector, h: Vector, out: Vector) -> None:
-    """``out -= h @ panel`` in one pass, without an array for the product."""
-    gemv = zgemv if panel.dtype.kind == "c" else dgemv
-    gemv(-1.0, panel.T, h, beta=1.0, y=out, overwrite_y=1)
+@fast_kernel()
+def _take_off_block(rows, out, h):  # type: ignore[no-untyped-def]
+    """Classical Gram-Schmidt for up to `_BLOCK` rows, whose coefficients go to h; returns the sum of their squares."""
+    n = out.size
+    if len(rows) == 4:
+        p, q, u, v = rows[0], rows[1], rows[2], rows[3]
+        a = np.conj(p[0]) * out[0]
+        b = np.conj(q[0]) * out[0]
+        c = np.conj(u[0]) * out[0]
+        d = np.conj(v[0]) * out[0]
+        for i in range(1, n):
+            a += np.conj(p[i]) * out[i]
+            b += np.conj(q[i]) * out[i]
+            c += np.conj(u[i]) * out[i]
+            d += np.conj(v[i]) * out[i]
+        for i in range(n):
+            out[i] -= a * p[i] + b * q[i] + c * u[i] + d * v[i]
+        h[0], h[1], h[2], h[3] = a, b, c, d
+    else:
+        for k in range(len(rows)):
+            p = rows[k]
+            a = np.conj(p[0]) * out[0]
+            for i in range(1, n):
+                a += np.conj(p[i]) * out[i]
+            for i in range(n):
+                out[i] -= a * p[i]
+            h[k] = a
+    total = 0.0
+    for k in range(len(rows)):
+        total += h[k].real * h[k].real + h[k].imag * h[k].imag
+    return total
 
 
 def _norm(w: Vector) -> float:
