@@ -18,7 +18,7 @@ from solvers.linear.gmres import RestartedGMRES
 from solvers.linear.recycle import RecycleSpace, harmonic_basis, orthonormalize
 from solvers.linear.system import Attempt, System, Vector
 
-_CHUNK = 2048  # columns of the panels that are renewed at once
+_CHUNK = 1024  # columns of the panels that are renewed at once
 _CHECKED = 10  # cycles between checks that C is still A U
 _TRIED = 4  # vectors of a space that have to show that it is worth the products with the others
 _WORTH = 8.0  # times the gain of a random direction: spaces with less cost about what they save, or more
@@ -183,9 +183,15 @@ def _combine(out: Vector, P: Vector, *panels: Vector) -> None:
     """The rows of ``P^T`` times the panels, one below the other, become the first of `out`, which may be where the panels are."""
     ends = np.cumsum([len(rows) for rows in panels])
     parts = [P[end - len(rows) : end].T for rows, end in zip(panels, ends, strict=True)]
+    terms = [np.empty((P.shape[1], _CHUNK), out.dtype) for _ in panels]
     for start in range(0, out.shape[1], _CHUNK):
-        columns = slice(start, start + _CHUNK)
-        out[: P.shape[1], columns] = sum(part @ rows[:, columns] for part, rows in zip(parts, panels, strict=True))
+        columns = slice(start, min(start + _CHUNK, out.shape[1]))
+        width = columns.stop - start
+        for term, part, rows in zip(terms, parts, panels, strict=True):
+            np.matmul(part, rows[:, columns], out=term[:, :width])
+        for term in terms[1:]:
+            terms[0][:, :width] += term[:, :width]
+        out[: P.shape[1], columns] = terms[0][:, :width]
 
 
 def _gain(z: Vector, images: Vector | Sequence[Vector]) -> float:

@@ -22,15 +22,27 @@ from solvers.linear.compiled import kernel
 _SMALLEST_PIVOT = 1e-12  # over the diagonal entry that it was made from: less is rounding
 
 
-class PanelOperator(LinearOperator):
-    """An operator with one function for flat vectors and for all columns of a panel at once."""
+class FlatOperator(LinearOperator):
+    """An operator with a function for flat vectors.
+
+    SciPy's checks and views around a product take 20 microseconds, as long as the product on a small grid: flat arrays go past them.
+    """
 
     def __init__(self, shape: tuple[int, int], solve: Callable[[NDArray[Any]], NDArray[Any]], dtype: Any) -> None:
         super().__init__(dtype, shape)
         self._solve = solve
 
+    def matvec(self, x: Any) -> NDArray[Any]:
+        if type(x) is np.ndarray and x.shape == (self.shape[1],):
+            return self._solve(x)
+        return np.asarray(super().matvec(x))
+
     def _matvec(self, r: NDArray[Any]) -> NDArray[Any]:
-        return self._solve(r)
+        return self._solve(np.ravel(r))
+
+
+class PanelOperator(FlatOperator):
+    """An operator with one function for flat vectors and for all columns of a panel at once."""
 
     def _matmat(self, R: NDArray[Any]) -> NDArray[Any]:
         return self._solve(R)

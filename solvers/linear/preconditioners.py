@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import structural_rank
 from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.amg import AMG, set_up, v_cycle
-from solvers.linear.incomplete import PanelOperator, TriangularFactors, incomplete_cholesky, incomplete_lu
+from solvers.linear.incomplete import FlatOperator, PanelOperator, TriangularFactors, incomplete_cholesky, incomplete_lu
 from solvers.linear.multigrid import MultigridHierarchy
 from solvers.linear.shifted_laplacian import ShiftedLaplacian
 from solvers.linear.stencil import StencilOperator
@@ -58,7 +58,7 @@ class Jacobi:
 
     def build(self, A: Matrix) -> LinearOperator:
         inverse = 1 / _diagonal(A, self.name)
-        return LinearOperator(A.shape, matvec=lambda r: inverse * r, dtype=inverse.dtype)
+        return PanelOperator(A.shape, lambda r: (inverse * r.T).T, inverse.dtype)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class AlgebraicMultigrid:
         matrix = _symmetric(A, self.name, otherwise="ilut")
         _refuse_indefinite(A, self.name)
         cycle = v_cycle(set_up(matrix, self.kind), singular=isinstance(A, StencilOperator) and A.is_singular)
-        return LinearOperator(A.shape, matvec=cycle, dtype=np.float64)
+        return FlatOperator(A.shape, cycle, np.float64)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class GeometricMultigrid:
             raise TypeError(f"preconditioner 'multigrid' needs a StencilOperator, but A is a {type(A).__name__}: take 'amg' or 'ic0'")
         _refuse_indefinite(A, self.name)
         hierarchy = MultigridHierarchy(A)
-        return LinearOperator(A.shape, matvec=hierarchy.precondition, dtype=np.float64)
+        return FlatOperator(A.shape, hierarchy.precondition, np.float64)
 
 
 PRECONDITIONERS: dict[str, Preconditioner] = {
@@ -267,15 +267,17 @@ def make_preconditioner(A: Any, kind: str | Preconditioner = "ic0") -> LinearOpe
     if not np.isfinite(A.diagonal if isinstance(A, StencilOperator) else A.data).all():
         raise ValueError("A holds NaN or infinity: look for it where the matrix is made")
     M = kind.build(A)
-    return LinearOperator(M.shape, matvec=lambda r: _apply(M, np.ravel(r)), matmat=lambda R: _apply(M, R), dtype=M.dtype)
+    return PanelOperator(M.shape, lambda r: _apply(M, r), M.dtype)
 
 
 def _apply(M: LinearOperator, r: NDArray[Any]) -> NDArray[Any]:
     """``M r`` for a flat r or the columns of a panel; complex ones in two parts where M is real: SuperLU and multigrid take real ones."""
     if M.dtype.kind != "c" and r.dtype.kind == "c":
         return np.asarray(_apply(M, r.real) + 1j * _apply(M, r.imag))
-    if r.ndim == 1 or isinstance(M, PanelOperator):
-        return np.asarray(M @ r)
+    if r.ndim == 1:
+        return np.asarray(M.matvec(r))
+    if isinstance(M, PanelOperator):
+        return np.asarray(M.matmat(r))
     return np.array([M @ column for column in np.ascontiguousarray(r.T)]).T
 
 
