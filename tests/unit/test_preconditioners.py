@@ -359,3 +359,21 @@ class TestRefusals:
 def test_settings_are_values_named_as_in_the_table():
     assert {name: settings.name for name, settings in PRECONDITIONERS.items()} == {name: name for name in PRECONDITIONERS}
     assert (Jacobi(), ILU0(), IncompleteCholesky(1.0)) == tuple(PRECONDITIONERS[name] for name in ("jacobi", "ilu0", "mic0"))
+
+
+@pytest.mark.parametrize("kind", ["jacobi", "ssor", "ic0", "ilu0", "ilut", "amg", "multigrid"])
+def test_every_shape_of_an_argument_gives_the_same_product(kind):
+    """Flat arrays go past SciPy's wrappers, everything else through them."""
+    A = diffusion_operator(1.0, shape=(9, 8), spacing=(0.1, 0.1), sides=(("dirichlet", "dirichlet"),) * 2)
+    M, r = make_preconditioner(A, kind), np.random.default_rng(0).standard_normal(72)
+    before = r.copy()
+    z = M.matvec(r)
+    np.testing.assert_array_equal(r, before)
+    assert z.shape == (72,)
+    np.testing.assert_array_equal(M @ r, z)
+    np.testing.assert_array_equal(M.matvec(r[:, None]), z[:, None])
+    np.testing.assert_array_equal(M.matvec(r.tolist()), z)
+    np.testing.assert_allclose(M @ np.stack([r, 2 * r], axis=1), np.stack([z, 2 * z], axis=1), rtol=1e-5 if kind == "multigrid" else 1e-13)
+    np.testing.assert_allclose(M.matvec(r + 2j * r), z + 2j * z, rtol=1e-5 if kind == "multigrid" else 1e-13)
+    with pytest.raises(ValueError, match="dimension mismatch"):
+        M.matvec(r[1:])

@@ -83,11 +83,11 @@ def _checks(key: str, columns: dict[str, Column], rtol: float) -> list[Check]:
 def vectors_per_step(dimension: int, restart: int, k: int) -> float:
     """Vectors that a step of GCRO-DR on a stencil without preconditioner has to move, its share of the end of a cycle included.
 
-    The s = restart - k steps of a cycle meet ``k + 1 ... k + s`` rows of the panel, twice each, as classical Gram-Schmidt does (coefficients,
-    then subtraction, which needs all of them). GCRO-DR works through blocks that are still in the cache when they are subtracted, and may
-    take less time than this model where the panel is not. The product reads v, the faces and the reaction and writes w, which is read twice; the new row is written, and read and
-    written when it is scaled. The end of a cycle reads T and V and writes T, reads C and V and writes C (``3 s + 4 k`` with the rest of
-    the panel against T, ``s + k``), forms the residual (s), the correction (``k + s``), and takes C off the residual (``2 k``).
+    The s = restart - k steps of a cycle meet ``k + 1 ... k + s`` rows of the panel, twice each, as in classical Gram-Schmidt (coefficients,
+    then subtraction, which needs all of them); blocks that are still in the cache when they are subtracted may take less where the panel is
+    not. The product reads v, the faces and the reaction and writes w, which is read twice; the new row is written, and read and
+    written when it is scaled. The end of a cycle reads T and V and writes T, reads C and V and writes C (``3 s + 4 k`` with the rest
+    of the panel against T, ``s + k``), forms the residual (s), the correction (``k + s``), and takes C off the residual (``2 k``).
     """
     s = restart - k
     panel = 2 * (k + (s + 1) / 2)
