@@ -1,15 +1,16 @@
 """A Brownian path as a function of time: the same whatever steps are taken along it, and nothing remembered between queries.
 
 The path is fixed on the dyadic times of its interval by Levy's construction. A node of that tree knows, of its interval of length h, the
-increment w and the space-time Levy area ``H = 1/h * integral of (W_u - W_a - (u - a) / h * w) du``, which is independent of w and normal with
-variance h / 12. Its halves follow from two independent standard normals X, Y: with k = h / 2,
+increment w and the space-time Levy area ``H = 1/h * integral of (W_u - W_a - (u - a) / h * w) du``, which is independent of w and normal
+with variance h / 12. Its halves follow from two independent standard normals X, Y: with k = h / 2,
 
     w_1 - w_2 = 3 H + sqrt(k / 2) X,    H_1 + H_2 = 2 H - (w_1 - w_2) / 2,    H_1 - H_2 = sqrt(k / 6) Y                          (1)
 
-the conditional law of two independent halves given ``w = w_1 + w_2`` and ``H = (w_1 - w_2) / 4 + (H_1 + H_2) / 2``. Refinement therefore keeps
-increments and integrals of the path alike. (Derived here; Foster, Lyons and Oberhauser, SIAM J. Numer. Anal. 58 (2020), section 3, has the
-polynomials behind it.) X and Y are a hash of seed, row, component and node: Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel
-random numbers: as easy as 1, 2, 3", SC11 (2011), so that a query costs one evaluation a level, all of them in one sweep over arrays.
+the conditional law of two independent halves given ``w = w_1 + w_2`` and ``H = (w_1 - w_2) / 4 + (H_1 + H_2) / 2``. Refinement therefore
+keeps increments and integrals of the path alike. (Derived here; Foster, Lyons and Oberhauser, SIAM J. Numer. Anal. 58 (2020), section 3,
+has the polynomials behind it.) X and Y are a hash of seed, row, component and node: Philox4x32-10 of Salmon, Moraes, Dror and Shaw,
+"Parallel random numbers: as easy as 1, 2, 3", SC11 (2011), so that a query costs one evaluation a level, all of them in one sweep over
+arrays.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class BrownianPath:
         if not ((fraction >= -1e-12) & (fraction <= 1 + 1e-12)).all():
             raise ValueError(f"time = {time} lies outside the path's span {self.span}: let the path cover all times asked for")
         rows = self.shape[: self.batch]
-        row_fraction = np.broadcast_to(fraction, self.shape)[(..., *(0,) * (len(self.shape) - self.batch))]
+        row_fraction = np.broadcast_to(fraction, (*rows, *fraction.shape[self.batch :])).reshape((*rows, -1))[..., 0]
         cells = 2**self.depth
         index = np.rint(np.clip(row_fraction, 0, 1) * cells).astype(np.int64).reshape(rows)
         w, area = self._descend(np.minimum(index, cells - 1), index == cells, length)

@@ -1,4 +1,4 @@
-"""Diagonally implicit Runge-Kutta methods, alone on a stiff right-hand side or with the explicit half of an additive pair on a split one."""
+"""Diagonally implicit Runge-Kutta methods, alone on a stiff right-hand side or as half of an additive pair on a split one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class DiagonallyImplicit:
 
     All of them are stiffly accurate and L-stable in the implicit part: a stiff component that the step does not resolve is damped, not
     kept ringing. On stiff problems with forcing the order falls towards the stage order, which is 1 for backward Euler and the SDIRK
-    methods and 2 for TR-BDF2 and the additive pairs (Prothero and Robinson, Math. Comput. 28 (1974)). The explicit half of a pair limits the
-    step by its own stability. A stage whose Newton iteration fails makes the state NaN, which step control answers with a smaller step.
+    methods and 2 for TR-BDF2 and the additive pairs (Prothero and Robinson, Math. Comput. 28 (1974)). The explicit half of a pair limits
+    the step by its own stability. A stage whose Newton iteration fails makes the state NaN, which step control answers with a smaller
+    step.
     """
 
     name: str
@@ -40,7 +41,8 @@ class DiagonallyImplicit:
         explicit, implicit = parts(terms, self.name, batch)
         if explicit is not None and self.tableau.explicit is None:
             pairs = ", ".join(repr(name) for name, method in DIAGONALLY_IMPLICIT.items() if method.tableau.explicit is not None)
-            raise TypeError(f"method {self.name!r} has no explicit half for the split terms: take one of {pairs}, or give f(t, y) as a whole")
+            what = f"method {self.name!r} has no explicit half for the split terms"
+            raise TypeError(f"{what}: take one of {pairs}, or give f(t, y) as a whole")
         return _Stepper(self.tableau, explicit, implicit)
 
 

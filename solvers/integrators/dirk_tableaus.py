@@ -2,9 +2,9 @@
 
 Sources: TR-BDF2 with its embedded third-order weights: Hosea and Shampine, "Analysis and implementation of TR-BDF2", Appl. Numer. Math. 20
 (1996), table 1. SDIRK2: Alexander, "Diagonally implicit Runge-Kutta methods for stiff ODE's", SIAM J. Numer. Anal. 14 (1977), theorem 5.
-SDIRK4: Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition, table IV.6.5. The additive pairs: Kennedy and Carpenter,
-"Additive Runge-Kutta schemes for convection-diffusion-reaction equations", Appl. Numer. Math. 44 (2003), appendix C. The tests check every set
-against the conditions of all rooted trees, bicoloured ones for pairs, which a mistyped digit fails.
+SDIRK4: Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition, table IV.6.5. The additive pairs: Kennedy and
+Carpenter, "Additive Runge-Kutta schemes for convection-diffusion-reaction equations", Appl. Numer. Math. 44 (2003), appendix C. The tests
+check every set against the conditions of all rooted trees, bicoloured ones for pairs, which a mistyped digit fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Exponential Runge-Kutta methods for ``y' = L y + N(t, y)`` with any linear part: a diagonal, a matrix, or an operator known by its action.
+"""Exponential Runge-Kutta methods for ``y' = L y + N(t, y)``, L a diagonal, a matrix, or an operator known by its action.
 
-ETDRK2: Cox and Matthews, "Exponential time differencing for stiff systems", J. Comput. Phys. 176 (2002), equation 22; ETDRK4 there, equations
-26 to 29, written with the phi functions of `solvers.integrators.phi`:
+ETDRK2: Cox and Matthews, "Exponential time differencing for stiff systems", J. Comput. Phys. 176 (2002), equation 22; ETDRK4 there,
+equations 26 to 29, written with the phi functions of `solvers.integrators.phi`:
 
     y+ = e^z y + h (phi_1 N_1 + phi_2 (-3 N_1 + 2 N_2 + 2 N_3 - N_4) + 4 phi_3 (N_1 - N_2 - N_3 + N_4)),     z = h L               (1)
 

@@ -1,10 +1,10 @@
 """Implicit-explicit multistep methods for ``y' = f_E(t, y) + f_I(t, y)``, one implicit solve and one evaluation of f_E a step.
 
-Ascher, Ruuth and Wetton, "Implicit-explicit methods for time-dependent partial differential equations", SIAM J. Numer. Anal. 32 (1995): with
-nodes t_0 (the new one), t_1, t_2 ... back in time and the polynomials through them,
+Ascher, Ruuth and Wetton, "Implicit-explicit methods for time-dependent partial differential equations", SIAM J. Numer. Anal. 32 (1995):
+with nodes t_0 (the new one), t_1, t_2 ... back in time and the polynomials through them,
 
-    SBDF k    derivative at t_0 of the polynomial through y_0 .. y_k = f_I(t_0, y_0) + extrapolation of f_E from t_1 .. t_k                 (1)
-    CNAB2     (y_0 - y_1) / h = (f_I(t_0, y_0) + f_I(t_1, y_1)) / 2 + extrapolation of f_E from t_1, t_2 to the step's middle              (2)
+    SBDF k    derivative at t_0 of the polynomial through y_0 .. y_k = f_I(t_0, y_0) + extrapolation of f_E from t_1 .. t_k        (1)
+    CNAB2     (y_0 - y_1) / h = (f_I(t_0, y_0) + f_I(t_1, y_1)) / 2 + extrapolation of f_E from t_1, t_2 to the step's middle     (2)
 
 The coefficients are computed from the actual nodes, so that steps may vary; in equal steps they are the constant ones of that paper
 (equations 14 to 17). Before enough values are known the additive Runge-Kutta pair of order three takes the steps.
@@ -29,8 +29,8 @@ class ImexMultistep:
 
     SBDF2 is L-stable in the implicit part, SBDF3 only A(86 degrees)-stable; CNAB2 is A-stable but damps what it does not resolve not at all
     (the trapezoidal rule): smooth data, or SBDF2. The explicit part limits the step as Adams-Bashforth methods do; purely imaginary
-    eigenvalues of f_E are stable with SBDF3 alone. Steps may vary, ratios above about 2.4 (SBDF2) or 1.5 (SBDF3) lose stability. There is no
-    error estimate.
+    eigenvalues of f_E are stable with SBDF3 alone. Steps may vary, ratios above about 2.4 (SBDF2) or 1.5 (SBDF3) lose stability. There is
+    no error estimate.
     """
 
     name: str

@@ -120,7 +120,7 @@ class Dense:
             torch = namespace(rhs)
             shifted = in_kind(np.eye(len(self.matrix)) - float(a) * self.matrix, rhs)
             return torch.linalg.solve(shifted, rows_of(rhs, len(shifted)).T).T.reshape(rhs.shape)
-        return _each_step(a, rhs, len(self.matrix), lambda step, rows: self._back_solve(step, rows))
+        return _each_step(a, rhs, len(self.matrix), self._back_solve)
 
     def combine(self, c: float, h: Any, vectors: Sequence[Any]) -> Any:
         def of_rows(step: float, *parts: Any) -> Any:
@@ -133,7 +133,7 @@ class Dense:
         return np.stack([scipy.linalg.lu_solve(self._factors(a), row) for row in rows])
 
     def _factorize(self, a: float) -> tuple[Array, Array]:
-        return scipy.linalg.lu_factor(np.eye(len(self.matrix)) - a * self.matrix)  # type: ignore[no-any-return]
+        return scipy.linalg.lu_factor(np.eye(len(self.matrix)) - a * self.matrix)
 
     def _evaluate(self, c: float, h: float, count: int) -> list[Array]:
         return [h**k * F for k, F in enumerate(dense_phi(c * h * self.matrix, count))]

@@ -1,6 +1,7 @@
 """Multistep exponential integrators in the logarithm of the signal-to-noise ratio, for diffusion and flow models.
 
-A state ``x = alpha x1 + sigma eps`` has ``lam = log(alpha / sigma)``; the probability-flow equation is then semilinear with a known linear part:
+A state ``x = alpha x1 + sigma eps`` has ``lam = log(alpha / sigma)``; the probability-flow equation is then semilinear with a known
+linear part:
 
     data prediction   d(x / sigma) / d lam =  e^lam  x1_hat(x, lam)
     noise prediction  d(x / alpha) / d lam = -e^-lam eps_hat(x, lam)                                                               (1)
@@ -22,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -129,7 +131,8 @@ class LogSNRMultistep:
         times : in the path's own time, log-SNR strictly increasing. At the first it may be minus infinity and at the last infinity: these
             steps are of first order, since no polynomial extends that far; with noise prediction neither end may be infinite.
         x : NumPy or torch array; nothing is modified in place, so that torch can differentiate.
-        brownian : a path of x's shape over ``(0, len(times) - 1)``, step i using its increment from i to i + 1; required where `stochastic`.
+        brownian : a path of x's shape over ``(0, len(times) - 1)``, step i using its increment from i to i + 1; required where
+        `stochastic`.
 
         Raises
         ------
@@ -200,7 +203,7 @@ class LogSNRMultistep:
 def _check_increasing(times: Sequence[float], lams: list[float]) -> None:
     if len(lams) < 2:
         raise ValueError(f"times = {list(times)} make no step: give at least two")
-    for i, (before, after) in enumerate(zip(lams[:-1], lams[1:], strict=True)):
+    for i, (before, after) in enumerate(pairwise(lams)):
         if not before < after:
             what = f"times[{i}] = {times[i]} and times[{i + 1}] = {times[i + 1]}"
             raise ValueError(f"{what} have log-SNR {before:.6g} and {after:.6g}, which must increase: reverse or separate them")

@@ -113,7 +113,7 @@ class Newton:
     def _iterate(self, rows: _Rows, a: Array, r: Any, z: Any, memory: Memory) -> tuple[Any, Any, Any]:
         """z, the rows in which it converged, and those in which it did so slowly."""
         xp = namespace(z)
-        tolerance = max(self.implicit.tolerance, 100 * float(xp.finfo(z.dtype).eps))
+        tolerance = max(self.implicit.tolerance, 10 * float(xp.finfo(z.dtype).eps))
         steps, start = rows.like(a.reshape(-1, 1)), _sizes(z)
         solve = _solver(memory, z)
         active = start >= 0

@@ -4,10 +4,10 @@ They solve linear equations with polynomial forcing: with ``y' = L y + sum_k v_k
 
     y(h) = sum_k h^k phi_k(h L) v_k                                                                                  (1)
 
-Hochbruck and Ostermann, "Exponential integrators", Acta Numerica 19 (2010), equations 2.9 to 2.12. `phi` evaluates them for every entry of an
-array, `combine_dense` and `combine_krylov` the sum (1) for a matrix and for an operator known by its action. Both use that the sum is the
-first block of the exponential of a matrix that is larger by as many rows as there are forcings: Al-Mohy and Higham, "Computing the action
-of the matrix exponential", SIAM J. Sci. Comput. 33 (2011), theorem 2.1.
+Hochbruck and Ostermann, "Exponential integrators", Acta Numerica 19 (2010), equations 2.9 to 2.12. `phi` evaluates them for every entry
+of an array, `combine_dense` and `combine_krylov` the sum (1) for a matrix and for an operator known by its action. Both use that the sum
+is the first block of the exponential of a matrix that is larger by as many rows as there are forcings: Al-Mohy and Higham, "Computing the
+action of the matrix exponential", SIAM J. Sci. Comput. 33 (2011), theorem 2.1.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _exponential(matvec: Callable[[Array], Array], h: float, w: Array, tolerance
 
 
 def _small_exponential(H: Array, h: float) -> tuple[Array, float]:
-    """First column of ``exp(h H)``, and the size of the first term that the Krylov space leaves out: ``h_(m+1,m) e_m^T h phi_1(h H) e_1``."""
+    """First column of ``exp(h H)``, and the size of what the Krylov space leaves out first: ``h_(m+1,m) e_m^T h phi_1(h H) e_1``."""
     m = H.shape[1]
     bordered = np.zeros((m + 1, m + 1), H.dtype)
     bordered[:m, :m] = h * H[:m]

@@ -1,9 +1,10 @@
-"""Stochastic differential equations ``dy = f(t, y) dt + g(t, y) dW`` with diagonal noise: every entry of the state has its own Brownian motion.
+"""Stochastic differential equations ``dy = f(t, y) dt + g(t, y) dW`` with a Brownian motion of its own for every entry of the state.
 
-Euler-Maruyama and Milstein: Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations" (1992), equations 10.2.4 and 10.3.2,
-the latter without derivatives as in 11.1.7. Heun: there 11.5.2 for Stratonovich's integral. SRA1: Roessler, "Runge-Kutta methods for the strong
-approximation of solutions of stochastic differential equations", SIAM J. Numer. Anal. 48 (2010), table 6.3. The exponential methods use the exact law
-of ``integral of e^((h - s) L) g dW`` over a step, normal with variance ``h phi_1(2 h L) g^2``: Jentzen and Kloeden, Proc. R. Soc. A 465 (2009).
+Euler-Maruyama and Milstein: Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations" (1992), equations 10.2.4 and
+10.3.2, the latter without derivatives as in 11.1.7. Heun: there 11.5.2 for Stratonovich's integral. SRA1: Roessler, "Runge-Kutta methods
+for the strong approximation of solutions of stochastic differential equations", SIAM J. Numer. Anal. 48 (2010), table 6.3. The
+exponential methods use the exact law of ``integral of e^((h - s) L) g dW`` over a step, normal with variance ``h phi_1(2 h L) g^2``:
+Jentzen and Kloeden, Proc. R. Soc. A 465 (2009).
 
 Backward in time (h < 0) the equation is ``dy = -f d tau + g dW`` in the elapsed time tau, as reverse-time diffusions are written.
 """
@@ -65,7 +66,7 @@ class AdditiveNoise:
 class Noise:
     """What a step sees of the path: the increment, the integral of the path from its start over the elapsed time, and that time."""
 
-    dW: Any
+    dW: Any  # noqa: N815
     I10: Any
     elapsed: Any
 
@@ -94,7 +95,7 @@ def milstein(terms: Stochastic, t: Any, y: Any, h: Any, noise: Noise) -> Any:
 
 
 def sra1(terms: AdditiveNoise, t: Any, y: Any, h: Any, noise: Noise) -> Any:
-    f, g0, g1 = _function(terms.drift), terms.diffusion(t), terms.diffusion(t + h)
+    f, g0, g1 = _function(terms.drift), in_kind(terms.diffusion(t), y), in_kind(terms.diffusion(t + h), y)
     area = noise.I10 / noise.elapsed
     k1 = f(t, y)
     k2 = f(t + 3 / 4 * h, y + 3 / 4 * h * k1 + 3 / 2 * g1 * area)
@@ -116,7 +117,7 @@ def exponential_heun(terms: AdditiveNoise, t: Any, y: Any, h: Any, noise: Noise)
 def _convolution(terms: AdditiveNoise, L: Diagonal, t: Any, h: Any, noise: Noise) -> Any:
     """Normal with the law of the stochastic convolution for g as in the middle of the step, driven by the path's increment."""
     spread = np.sqrt(phi(2 * to_numpy(h) * to_numpy(L.values), 1)[1])
-    return in_kind(spread, noise.dW) * terms.diffusion(t + h / 2) * noise.dW
+    return in_kind(spread, noise.dW) * in_kind(terms.diffusion(t + h / 2), noise.dW) * noise.dW
 
 
 def _semilinear(terms: AdditiveNoise) -> tuple[Diagonal, Function]:
@@ -163,9 +164,11 @@ class StochasticMethod:
             raise TypeError(f"method {self.name!r} needs noise, but the terms are {given}: give Stochastic or AdditiveNoise")
         if self.additive and isinstance(terms, Stochastic):
             raise TypeError(f"method {self.name!r} needs noise that does not depend on the state: give AdditiveNoise, or take 'milstein'")
+        if self.formula in (exponential_euler, exponential_heun) and isinstance(terms, AdditiveNoise):
+            _semilinear(terms)
         if isinstance(terms, AdditiveNoise) and not self.additive:
             diffusion = terms.diffusion
-            terms = Stochastic(_function(terms.drift), lambda t, y: diffusion(t), terms.brownian, lambda t, y: 0 * y)
+            terms = Stochastic(_function(terms.drift), lambda t, y: in_kind(diffusion(t), y), terms.brownian, lambda t, y: 0 * y)
         return _Stepper(self.formula, terms)
 
 

@@ -24,7 +24,8 @@ class Split:
     ----------
     explicit : the part that is not stiff; called with the whole state, rows of a batch alike and apart.
     implicit : the stiff part: `Implicit`, or a function where its Jacobian may be taken by differences; for a constant linear part
-        ``L y`` an `Operator`, or an array that is the diagonal of L, which cost one linear solve a stage with one factorisation a step size.
+        ``L y`` an `Operator`, or an array that is the diagonal of L, which cost one linear solve a stage with one factorisation a step
+        size.
     """
 
     explicit: Function

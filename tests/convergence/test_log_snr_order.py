@@ -1,6 +1,7 @@
 """Multistep methods in log-SNR against the closed-form probability flow of Gaussian data, with the widely copied third order beside."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def copied_third_order(path, steps):
     """Data prediction with the second divided difference where the second derivative belongs; the start is that of the method."""
     model, times, x, known = denoiser(path), grid(path, steps), START, []
     lams = np.linspace(*ENDS, steps + 1)
-    for i, (start, end) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (start, end) in enumerate(pairwise(times)):
         known = [(lams[i], model(x, start)), *known][:3]
         if len(known) < 3:
             x = LogSNRMultistep(order=3).integrate(model, path, [start, end], x)
@@ -79,7 +80,14 @@ def test_time_inverts_the_log_snr(name):
 
 
 #: prediction, order -> error over the ``order``-th power of the step in log-SNR.
-CONSTANTS = {("data", 1): 0.749, ("data", 2): 0.3203, ("data", 3): 0.01078, ("noise", 1): 0.749, ("noise", 2): 0.3040, ("noise", 3): 0.02177}
+CONSTANTS = {
+    ("data", 1): 0.749,
+    ("data", 2): 0.3203,
+    ("data", 3): 0.01078,
+    ("noise", 1): 0.749,
+    ("noise", 2): 0.3040,
+    ("noise", 3): 0.02177,
+}
 
 
 @pytest.mark.parametrize(("prediction", "order"), CONSTANTS)
@@ -119,7 +127,7 @@ def test_constant_predictions_are_exact_at_any_step(order, prediction):
     path, constant = PATHS["preserving"], np.array([0.3, -2.0])
     times = [1.0, 0.4, 0.3, 0.01]
     found = LogSNRMultistep(order, prediction).integrate(lambda x, t: constant, path, times, np.array([1.0, 2.0]))
-    a, s = (lambda t: path.alpha(t)), (lambda t: path.sigma(t))
+    a, s = path.alpha, path.sigma
     x0 = np.array([1.0, 2.0])
     if prediction == "data":
         expected = a(0.01) * constant + s(0.01) / s(1.0) * (x0 - a(1.0) * constant)

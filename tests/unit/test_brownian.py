@@ -1,4 +1,6 @@
-"""The Brownian path: known answers of the generator, exact refinement, the joint law of increment and integral, rows that know only themselves."""
+"""The Brownian path: known answers of the generator, exact refinement, the joint law of increment and integral, rows by themselves."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ def test_increments_and_integrals_of_parts_make_those_of_the_whole(span):
     path = BrownianPath(span, (3, 2), seed=11, batch=1)
     times = span[0] + (span[1] - span[0]) * np.array([0.0, 0.1, 1 / 3, 0.5, 0.77, 1.0])
     W, area, elapsed = np.zeros((3, 2)), np.zeros((3, 2)), 0.0
-    for start, end in zip(times[:-1], times[1:], strict=True):
+    for start, end in pairwise(times):
         dW, integral = path.increment(start, end)
         area, W = area + W * abs(end - start) + integral, W + dW
         elapsed += abs(end - start)

@@ -9,8 +9,16 @@ import pytest
 
 from solvers.integrators.dirk_tableaus import ARK3, ARK4, ARK5, BACKWARD_EULER, SDIRK2, SDIRK4, TR_BDF2
 
-TABLEAUS = {"backward_euler": BACKWARD_EULER, "tr_bdf2": TR_BDF2, "sdirk2": SDIRK2, "sdirk4": SDIRK4, "ark3": ARK3, "ark4": ARK4, "ark5": ARK5}
-# Kennedy and Carpenter print coefficients rounded to about 25 digits of a rational; a wrong digit anywhere is far above this.
+TABLEAUS = {
+    "backward_euler": BACKWARD_EULER,
+    "tr_bdf2": TR_BDF2,
+    "sdirk2": SDIRK2,
+    "sdirk4": SDIRK4,
+    "ark3": ARK3,
+    "ark4": ARK4,
+    "ark5": ARK5,
+}
+# The pairs are printed as rational approximations of irrational numbers, good to rounding; a wrong digit anywhere is far above this.
 ROUNDING = 2e-13
 
 
