@@ -3,12 +3,14 @@
 from sciml.optimizers.damping import Constant, GradientNorm, Nielsen
 from sciml.optimizers.filters import HalfInverse, Tikhonov, TruncatedSVD
 from sciml.optimizers.least_squares import SPRING, GaussNewton, LeastSquaresOptimizer, LevenbergMarquardt, Sven, memory_estimate
+from sciml.optimizers.quasi_newton import SSBFGS, SSBroyden
 from sciml.optimizers.radius import analytic_radius
 from sciml.optimizers.residuals import FunctionResiduals, PointResiduals, Term
 from sciml.optimizers.steps import AnalyticRadius, Armijo, FixedStep, GridLineSearch, NormCap
 
 __all__ = [
     "SPRING",
+    "SSBFGS",
     "AnalyticRadius",
     "Armijo",
     "Constant",
@@ -23,6 +25,7 @@ __all__ = [
     "Nielsen",
     "NormCap",
     "PointResiduals",
+    "SSBroyden",
     "Sven",
     "Term",
     "Tikhonov",
