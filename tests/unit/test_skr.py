@@ -74,6 +74,13 @@ def test_the_page_passes_and_has_every_claim() -> None:
     assert all(found["path"] < 0.9 for found in figures.values())
 
 
+def test_lockstep_is_judged_by_what_it_would_leave() -> None:
+    checks, figures = skr._lockstep(3)
+    for check, found in zip(checks, figures.values(), strict=True):
+        assert check.observed == found["auto"] / found["lockstep"]
+        assert min(found.values()) > 0
+
+
 def test_the_page_fails_without_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(skr, "skr_released_darcy", lambda a, shift=2: skr_released_darcy(a, shift=0))
     checks, _ = skr._released(24, 2)
@@ -90,4 +97,4 @@ def test_media_of_few_parameters_lie_in_their_span() -> None:
 def test_the_whole_page_passes_but_for_times_which_are_the_machines() -> None:
     report = skr.run()
     assert [check.name for check in report.checks if not check.passed and "time of" not in check.name] == []
-    assert len(report.checks) == 30
+    assert len(report.checks) == 32
