@@ -10,7 +10,7 @@ from solvers.integrators.kinds import in_kind
 from solvers.integrators.linear_part import LinearPart, linear_part
 from solvers.integrators.method import Advance
 from solvers.integrators.splitting import Function, ImplicitPart, parts
-from solvers.integrators.terms import SemiLinear
+from solvers.integrators.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DiagonallyImplicit:
         return min(self.tableau.order, self.tableau.embedded_order)
 
     def bind(self, terms: Any, xp: Any, batch: int) -> _Stepper:
-        if isinstance(terms, SemiLinear) and self.tableau.explicit is None and terms.nonlinear is not None:
+        if isinstance(terms, Terms) and self.tableau.explicit is None and terms.nonlinear is not None:
             terms = _whole(linear_part(terms.linear), terms.nonlinear)
         explicit, implicit = parts(terms, self.name, batch)
         if explicit is not None and self.tableau.explicit is None:

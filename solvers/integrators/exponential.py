@@ -18,7 +18,7 @@ from typing import Any
 from solvers.integrators.kinds import in_kind
 from solvers.integrators.linear_part import LinearPart, linear_part
 from solvers.integrators.method import Advance
-from solvers.integrators.terms import SemiLinear
+from solvers.integrators.terms import Terms
 
 Nonlinear = Callable[[Any, Any], Any]
 Formula = Callable[[LinearPart, Nonlinear, Any, Any, Any], Any]
@@ -65,7 +65,7 @@ class Exponential:
     error_order: None = None
 
     def bind(self, terms: Any, xp: Any, batch: int) -> _Stepper:
-        if not isinstance(terms, SemiLinear):
+        if not isinstance(terms, Terms):
             given = type(terms).__name__
             raise TypeError(f"method {self.name!r} needs SemiLinear terms, whose linear part it integrates exactly, but got {given}")
         return _Stepper(self.formula, linear_part(terms.linear), terms.nonlinear)

@@ -147,6 +147,9 @@ class Large:
         self._solver = lru_cache(maxsize=_REMEMBERED)(self._make_solver)
 
     def apply(self, y: Any) -> Any:
+        if is_torch(y):
+            given = type(self.operator.A).__name__
+            raise TypeError(f"the linear part is a {given}, and torch states take a diagonal or a dense matrix: pass one, or a NumPy state")
         rows = rows_of(y, self.n)
         A = self.operator.A
         return (self.operator.factor * np.stack([A @ row for row in rows])).reshape(y.shape)

@@ -26,7 +26,9 @@ Array = NDArray[Any]
 Function = Callable[[Any, Any], Any]
 #: Real unknowns of a row up to which a Jacobian is made by finite differences; beyond that products with it are.
 DENSE_UNKNOWNS = 128
-_ITERATIONS = 12
+_ITERATIONS = 8
+#: How often a stage may have a Jacobian of its own.
+_RENEWALS = 4
 #: A Jacobian that converges slower than this is renewed for the next stage.
 _SLOW = 0.1
 #: Residual of an inexact linear solve: each Newton step then gains about three digits.
@@ -40,9 +42,9 @@ class Implicit:
     Parameters
     ----------
     function : ``f(t, y)`` of the whole state, rows of a batch alike and apart.
-    jacobian : ``jacobian(t, y)`` of one row's state, as its n x n matrix on flattened states: dense, SciPy sparse, `StencilOperator` or
-        `LinearOperator`; complex-differentiable where the state is complex. None takes finite differences: the whole matrix for up to
-        128 real unknowns a row, matrix-free GMRES beyond. Torch states take None or dense ones.
+    jacobian : ``jacobian(t, y)`` of one row's state, as its n x n matrix on flattened states: dense, SciPy sparse or `LinearOperator`.
+        Where states are complex f must be complex-differentiable for it. None takes finite differences: the whole matrix for up to 128
+        real unknowns a row, matrix-free GMRES beyond. Torch states take None (up to 128) or dense ones.
     method : of `linear_solve`, for matrices that are not dense; "auto" factorises sparse ones, and takes GMRES for operators.
     tolerance : the last correction of a stage, over the root-mean-square of the row's state, may leave that much error. Where components
         differ by many powers of ten in size make it smaller.
@@ -56,6 +58,10 @@ class Implicit:
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
             raise ValueError(f"tolerance = {self.tolerance} is no tolerance for Newton's method: give a number between 0 and 1")
+
+    def counted(self, count: Callable[[Function], Function]) -> Implicit:
+        """The same with `count` around its function."""
+        return replace(self, function=count(self.function))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,23 +107,27 @@ class Newton:
         right, start = rows.flat(r), rows.flat(guess)
         xp = namespace(start)
         memory = self._renewed(rows, steps, start, memory, None)
-        z, converged, slow = self._iterate(rows, steps, right, start, memory)
-        if not bool(converged.all()):  # an old Jacobian is the usual reason
-            memory = self._renewed(rows, steps, start, memory, to_numpy(~converged).reshape(rows.batch))
-            again, found, slow_again = self._iterate(rows, steps, right, start, memory)
+        z, converged, slow, nearer = self._iterate(rows, steps, right, start, memory)
+        for _ in range(_RENEWALS):
+            if bool(converged.all()):
+                break
+            # an old Jacobian is the usual reason; then one far from the root, which the last iterate may be nearer to
+            point = xp.where((nearer & ~converged)[:, None], z, start)
+            memory = self._renewed(rows, steps, point, memory, to_numpy(~converged).reshape(rows.batch))
+            again, found, slow_again, nearer = self._iterate(rows, steps, right, point, memory)
             z, slow = xp.where(converged[:, None], z, again), xp.where(converged, slow, slow_again)
             converged = converged | found
         z = xp.where(converged[:, None], z, xp.full_like(z, float("nan")))
         return rows.shaped(z), replace(memory, stale=to_numpy(slow | ~converged).reshape(rows.batch))
 
-    def _iterate(self, rows: _Rows, a: Array, r: Any, z: Any, memory: Memory) -> tuple[Any, Any, Any]:
-        """z, the rows in which it converged, and those in which it did so slowly."""
+    def _iterate(self, rows: _Rows, a: Array, r: Any, z: Any, memory: Memory) -> tuple[Any, Any, Any, Any]:
+        """z, the rows in which it converged, those in which it did so slowly, and those that came nearer to the root."""
         xp = namespace(z)
         tolerance = max(self.implicit.tolerance, 10 * float(xp.finfo(z.dtype).eps))
         steps, start = rows.like(a.reshape(-1, 1)), _sizes(z)
         solve = _solver(memory, z)
         active = start >= 0
-        converged, slow, before = ~active, ~active, xp.full_like(start, float("inf"))
+        converged, slow, before, first = ~active, ~active, xp.full_like(start, float("inf")), None
         with np.errstate(all="ignore"):  # rows that diverge are told by what comes out
             for _ in range(_ITERATIONS):
                 correction = solve(z - steps * rows.function(z) - r)
@@ -131,10 +141,11 @@ class Newton:
                 slow = slow | (active & (theta > _SLOW))
                 converged = converged | done
                 active = active & ~done & (theta < 2)
-                before = size
+                before = xp.where(active, size, before)
+                first = size if first is None else first
                 if not bool(active.any()):
                     break
-        return z, converged, slow
+        return z, converged, slow, before < first
 
     def _renewed(self, rows: _Rows, a: Array, z: Any, memory: Memory | None, which: Array | None) -> Memory:
         """New Jacobians for the rows `which` (None: those that converged slowly before), and inverses for these a."""
@@ -157,7 +168,7 @@ class Newton:
     def _jacobians(self, rows: _Rows, z: Any) -> Any:
         """Dense ones as one array of shape (rows, n, n), others as a list."""
         if self.implicit.jacobian is not None:
-            given = [self.implicit.jacobian(t, y) for t, y in rows.apart()]
+            given = [self.implicit.jacobian(t, y) for t, y in rows.apart(z)]
             if not all(_is_dense(J) for J in given):
                 return [sp.csr_matrix(J) if sp.issparse(J) else J for J in given]
             return namespace(z).stack([rows.like(J) for J in given]).reshape((*rows.batch, z.shape[1], z.shape[1]))
@@ -214,11 +225,11 @@ class _Rows:
             return np.asarray(array)
         return array if is_torch(array) else self.example.real.new_tensor(array)
 
-    def apart(self) -> list[tuple[float, Any]]:
+    def apart(self, z: Any) -> list[tuple[float, Any]]:
         """Time and state of each row."""
         times = np.broadcast_to(to_numpy(self.t).reshape(-1), (self.count,))
         state = self.shape[len(self.batch) :]
-        return list(zip(times.tolist(), self.example.reshape((self.count, *state)), strict=True))
+        return list(zip(times.tolist(), z.reshape((self.count, *state)), strict=True))
 
     def difference_jacobians(self, z: Any) -> Any:
         """Column by column, in all rows at once."""

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 _SERIES = 1.0
 _TERMS = 18
 _KRYLOV_DIM = 40
-_MAX_SUBSTEPS = 10_000
+_MAX_SUBSTEPS = 1000
 
 
 def phi(z: Any, count: int) -> list[Array]:
@@ -77,7 +77,7 @@ def combine_krylov(matvec: Callable[[Array], Array], h: float, vectors: Sequence
 
     Raises
     ------
-    ArithmeticError : an operator so large, over the whole step, that ten thousand substeps do not suffice.
+    ArithmeticError : an operator so large, over the whole step, that a thousand substeps do not suffice.
     """
     n, extra = len(vectors[0]), len(vectors) - 1
     norm = sum(float(np.linalg.norm(v)) * abs(h) ** k for k, v in enumerate(vectors))
@@ -113,11 +113,12 @@ def _exponential(matvec: Callable[[Array], Array], h: float, w: Array, tolerance
         m = H.shape[1]
         step = min(step, 1 - done)
         while True:
-            exponential, estimate = _small_exponential(H, h * step)
-            error = beta * estimate
-            if len(V) == m or error <= step * tolerance:
+            with np.errstate(over="ignore", invalid="ignore"):  # a step far too long, which is told by its estimate
+                exponential, estimate = _small_exponential(H, h * step)
+                error = beta * estimate
+            if np.isfinite(exponential).all() and (len(V) == m or error <= step * tolerance):
                 break
-            step *= max(0.1, min(0.8, 0.9 * (step * tolerance / error) ** (1 / m)))
+            step *= max(0.1, min(0.8, 0.9 * (step * tolerance / error) ** (1 / m))) if np.isfinite(error) else 0.1
         w = beta * (exponential[:m] @ V[:m])
         done = 1.0 if done + step > 1 - 1e-14 else done + step
         step *= 2

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,10 @@ class Stochastic:
     brownian: BrownianPath
     derivative: Function | None = None
 
+    def counted(self, count: Callable[[Function], Function]) -> Stochastic:
+        """The same with `count` around its drift."""
+        return replace(self, drift=count(self.drift))
+
 
 @dataclass(frozen=True, eq=False)
 class AdditiveNoise:
@@ -60,6 +64,10 @@ class AdditiveNoise:
     drift: Function | SemiLinear
     diffusion: Callable[[Any], Any]
     brownian: BrownianPath
+
+    def counted(self, count: Callable[[Function], Function]) -> AdditiveNoise:
+        """The same with `count` around its drift, of semilinear ones around the nonlinear part."""
+        return replace(self, drift=self.drift.counted(count) if isinstance(self.drift, SemiLinear) else count(self.drift))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from solvers.integrators.kinds import is_torch
 from solvers.integrators.linear_part import LinearPart, Operator, linear_part
 from solvers.integrators.newton import Implicit, Newton
-from solvers.integrators.terms import SemiLinear
+from solvers.integrators.terms import Terms
 
 Function = Callable[[Any, Any], Any]
 
@@ -30,6 +30,15 @@ class Split:
 
     explicit: Function
     implicit: Implicit | Function | Operator | Any
+
+    def counted(self, count: Callable[[Function], Function]) -> Split:
+        """The same with `count` around its functions."""
+        implicit = self.implicit
+        if isinstance(implicit, Implicit):
+            implicit = implicit.counted(count)
+        elif callable(implicit):
+            implicit = count(implicit)
+        return Split(count(self.explicit), implicit)
 
 
 class ImplicitPart(Protocol):
@@ -66,7 +75,7 @@ def parts(terms: Any, method: str, batch: int) -> tuple[Function | None, Implici
     ------
     TypeError : terms without a part that could be implicit.
     """
-    if isinstance(terms, SemiLinear):
+    if isinstance(terms, Terms):
         return terms.nonlinear, LinearStages(linear_part(terms.linear))
     if isinstance(terms, Split):
         return terms.explicit, _implicit_part(terms.implicit, batch)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from solvers.integrators.kinds import in_kind, is_complex
+from solvers.integrators.linear_part import Operator, linear_part
 
 Array = Any
 #: f(t, y); t is a float, or a float64 array that broadcasts against y where rows have times of their own.
@@ -26,16 +27,16 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SemiLinear:
-    """``y' = L y + N(t, y)`` with a diagonal L.
+    """``y' = L y + N(t, y)`` with a constant L.
 
     Parameters
     ----------
-    linear : diagonal of L, real or complex, broadcast against the state.
+    linear : diagonal of L, real or complex, broadcast against the state; or an `Operator` for any other L.
     nonlinear : N, called with the time and an array of the whole state's shape (batch included), returning one of that shape;
         it must treat the rows of a batch alike and apart. None where there is no such term.
     """
 
-    linear: Array
+    linear: Array | Operator
     nonlinear: Nonlinear | None = None
 
     def counted(self, count: Callable[[Function], Function]) -> SemiLinear:
@@ -56,10 +57,10 @@ def derivative(terms: Any) -> Function:
     if not isinstance(terms, Terms):
         given = type(terms).__name__
         raise TypeError(f"terms is a {given}: give a function f(t, y), or SemiLinear(linear, nonlinear)")
-    linear, nonlinear = terms.linear, terms.nonlinear
+    linear, nonlinear = linear_part(terms.linear), terms.nonlinear
     if nonlinear is None:
-        return lambda t, y: _fitting(in_kind(linear, y) * y, y)
-    return lambda t, y: _fitting(in_kind(linear, y) * y + nonlinear(t, y), y)
+        return lambda t, y: _fitting(linear.apply(y), y)
+    return lambda t, y: _fitting(linear.apply(y) + nonlinear(t, y), y)
 
 
 def _fitting(slope: Any, y: Array) -> Array:
