@@ -43,6 +43,19 @@ def test_all_methods_solve_the_same_systems():
     assert np.mean([count.effort for count in counts["CG"]]) > 30
 
 
+def test_figures_of_the_page():
+    effort, times, around = dcdm._figures(table([(4, 5, 6), (4, 4, 4)], broken=True))
+    drawn = {one["label"]: one["y"] for one in effort["series"]}
+    assert (drawn["one"], drawn["CG"], drawn["MIC(0)-CG"]) == ([4, 5, 6], [100, 200, 400], [None] * 3)
+    assert effort["series"][0]["x"] == list(dcdm.SIZES)
+    assert times["y_label"] == "milliseconds"
+    values = np.array(around["values"], float)
+    assert values.shape == (96, 96)
+    assert 0.05 < np.isnan(values).mean() < 0.5
+    assert np.nanmin(values) > 0
+    assert len(around["contours"]) == 8
+
+
 @pytest.mark.slow
 def test_the_case_passes():
     report = dcdm.run(seeds=1, layouts=1)

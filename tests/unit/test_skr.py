@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
+from sciml.discretize import LinearSystem, linear_system
+from sciml.problems import Poisson
 from solvers import GCRODR, GMRES, linear_solve, solve_sequence
 from validation.cases import skr
 from validation.sequences import media
@@ -81,6 +85,38 @@ def test_lockstep_is_judged_by_what_it_would_leave() -> None:
         assert min(found.values()) > 0
 
 
+def test_sides_and_sources_leave_the_matrix_alone() -> None:
+    checks, figures = skr._one_matrix(3)
+    assert [check.name for check in checks if not check.passed and "time of" not in check.name] == []
+    assert (len(checks), figures["largest difference"]) == (4, 0.0)
+    assert min(figures["gmres"]) > 800
+    assert len(figures["gcrodr"]) == 3
+
+
+def test_a_coefficient_that_varies_is_another_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(problem: Poisson, parameters: object) -> LinearSystem:
+        system = linear_system(problem, parameters)
+        factor = 1.0 + float(system.rhs.flat[0]) ** 2
+        faces = tuple(face * factor for face in system.operator.faces)
+        return replace(system, operator=replace(system.operator, faces=faces, constant=None), rhs=system.rhs * factor)
+
+    monkeypatch.setattr(skr, "linear_system", drawn)
+    checks, _ = skr._one_matrix(2)
+    assert next(check.name for check in checks if not check.passed).endswith("largest difference between two matrices")
+
+
+def test_the_figures_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skr, "SEQUENCES", {"Darcy": None})
+    histories = {"GMRES(40), as released": np.array([1.0, 0.5, 0.1]), "GCRO-DR(40, 20), as released": np.array([1.0, 0.1])}
+    column = {"products": 12.0, "milliseconds": 3.0}
+    details = {"released matrix": {"histories": histories}, "Darcy": {"gcrodr": column, "splu": {**column, "products": 0.0}}}
+    residuals, products, times = skr._figures(details)
+    assert [one["label"] for one in residuals["series"]] == list(histories)
+    assert residuals["series"][0]["y"] == [1.0, 0.5, 0.1]
+    assert (products["names"], times["names"], times["values"]) == (["gcrodr"], ["gcrodr", "splu"], [3.0, 3.0])
+    assert "histories" not in details["released matrix"]
+
+
 def test_the_page_fails_without_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(skr, "skr_released_darcy", lambda a, shift=2: skr_released_darcy(a, shift=0))
     checks, _ = skr._released(24, 2)
@@ -97,4 +133,5 @@ def test_media_of_few_parameters_lie_in_their_span() -> None:
 def test_the_whole_page_passes_but_for_times_which_are_the_machines() -> None:
     report = skr.run()
     assert [check.name for check in report.checks if not check.passed and "time of" not in check.name] == []
-    assert len(report.checks) == 32
+    assert len(report.checks) == 36
+    assert len(report.details["figures"]) == 1 + 2 * len(skr.SEQUENCES)

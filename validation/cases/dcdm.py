@@ -29,12 +29,14 @@ from sciml.discretize.solids import poisson_around, random_solids
 from solvers import Solution, linear_solve
 from solvers.linear import ConjugateDirections, StencilOperator, make_preconditioner
 from solvers.linear.preconditioners import IncompleteCholesky
+from validation.figures import Figure, field, lines
 from validation.options import check_between
 from validation.peers import pyamg_cg
 
 Array = NDArray[np.float64]
 log = logging.getLogger(__name__)
 
+COST = "5 min"
 RTOL = 1e-4
 SIZES = (64, 128, 256)
 FACTORS = {"IC(0)-CG": 0.0, "MIC(0.97)-CG": 0.97, "MIC(0)-CG": 1.0}
@@ -87,8 +89,28 @@ def run(*, seeds: int = 2, layouts: int = 3) -> CheckReport:
         "parameters": parameters,
         "training": training,
         "counts": {str(n): {name: [asdict(c) for c in found] for name, found in counts.items()} for n, counts in table.items()},
+        "figures": _figures(table),
     }
     return CheckReport("dcdm", checks, time.perf_counter() - start, details)
+
+
+def _figures(table: dict[int, dict[str, list[Count]]]) -> list[Figure]:
+    """Iterations and times of every method against the grid, and a system: its obstacles are left empty."""
+    sizes, methods = list(table), list(next(iter(table.values())))
+
+    def curves(figure: Callable[[Count], float]) -> dict[str, tuple[list[int], list[float]]]:
+        """Means over the systems; none where the method broke down on one of them."""
+        return {name: (sizes, [float(np.mean([figure(count) for count in table[n][name]])) for n in sizes]) for name in methods}
+
+    n = 96
+    solid = random_solids((n, n), np.random.default_rng(2023))
+    x = _filled(linear_solve(poisson_around(solid), (~solid).astype(np.float64), rtol=RTOL).raise_for_status().x[~solid], ~solid)
+    centres = (np.arange(n) + 0.5) / n
+    around = np.where(solid, np.nan, x).T
+    effort = lines("Iterations, mean", "cells along a side", "iterations", curves(lambda count: count.effort), log="xy")
+    times = lines("Time, set-up included", "cells along a side", "milliseconds", curves(lambda count: 1e3 * count.seconds), log="xy")
+    levels = np.linspace(0.0, np.nanmax(around), 10)[1:-1]
+    return [effort, times, field(f"Solution around unseen obstacles, {n}^2", "u for a source of ones", centres, centres, around, levels)]
 
 
 def _training_checks(training: list[dict[str, Any]]) -> list[Check]:
