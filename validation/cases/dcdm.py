@@ -36,7 +36,7 @@ from validation.peers import pyamg_cg
 Array = NDArray[np.float64]
 log = logging.getLogger(__name__)
 
-COST = "5 min"
+COST = "2 to 3 min"
 RTOL = 1e-4
 SIZES = (64, 128, 256)
 FACTORS = {"IC(0)-CG": 0.0, "MIC(0.97)-CG": 0.97, "MIC(0)-CG": 1.0}
