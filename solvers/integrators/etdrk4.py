@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,7 @@ _POINTS = 32
 
 @dataclass(frozen=True)
 class ETDRK4:
-    """The method; it has no settings. `evaluations` are the calls of N in a step."""
-
-    evaluations: ClassVar[int] = 4
+    """The method; it has no settings."""
 
     def stepper(self, terms: Terms, h: float) -> Step:
         """The map from (t, y(t)) to y(t + h)."""

@@ -12,24 +12,55 @@ runs costs twice its last.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solvers.integrators.dirk import DIAGONALLY_IMPLICIT
 from solvers.integrators.etdrk4 import ETDRK4
-from solvers.integrators.terms import Terms
+from solvers.integrators.exponential import EXPONENTIAL
+from solvers.integrators.imex_multistep import IMEX_MULTISTEP
+from solvers.integrators.linear_part import Operator
+from solvers.integrators.method import Method
+from solvers.integrators.terms import Function, SemiLinear, Terms
 from solvers.integrators.trajectory import IntegrationStatus, Trajectory
 
 Array = NDArray[Any]
-_METHODS = {"etdrk4": ETDRK4()}
+_METHODS: dict[str, Method] = {**DIAGONALLY_IMPLICIT, **IMEX_MULTISTEP, **EXPONENTIAL}
 #: Steps over the whole interval in the first run; odd, so that a forcing of period (t1 - t0) / 2^k does not vanish at all stages.
 _FIRST_STEPS = 5
 
 
+class Scheme(Protocol):
+    """What a run of equal steps needs of a method."""
+
+    def stepper(self, terms: Any, h: float) -> Callable[[float, Array], Array]:
+        """The map from (t, y(t)) to y(t + h), for a run of steps one after another."""
+
+
+@dataclass(frozen=True)
+class _Stepping:
+    """A method as a `Scheme`; `batch` as in `integrate`."""
+
+    method: Method
+    batch: int
+
+    def stepper(self, terms: Any, h: float) -> Callable[[float, Array], Array]:
+        stepper, carry = self.method.bind(terms, np, self.batch), None
+
+        def step(t: float, y: Array) -> Array:
+            nonlocal carry
+            advance, carry = stepper.step(t, y, h, carry)
+            return np.asarray(advance.y)
+
+        return step
+
+
 def integrate(
-    terms: Terms,
+    terms: Any,
     span: tuple[float, float],
     y0: ArrayLike,
     method: str = "etdrk4",
@@ -41,14 +72,16 @@ def integrate(
     batch: int = 0,
     max_steps: int = 1 << 16,
 ) -> Trajectory:
-    """Integrate ``y' = L y + N(t, y)`` from ``span[0]`` until the global error meets the tolerance.
+    """Integrate ``y' = f(t, y)``, or a right-hand side of parts, from ``span[0]`` until the global error meets the tolerance.
 
     Parameters
     ----------
-    terms : L and N, see `SemiLinear`.
+    terms : a function f(t, y), or `SemiLinear`, `Implicit` or `Split`, as the method needs.
     span : (t0, t1) with t0 < t1.
     y0 : state at t0; computed in float64 or complex128.
-    method : ``"etdrk4"``.
+    method : ``"etdrk4"``, ``"etdrk2"`` or ``"lawson4"`` for `SemiLinear` terms; ``"backward_euler"``, ``"tr_bdf2"``, ``"sdirk2"`` or
+        ``"sdirk4"`` for stiff ones; ``"ark3"``, ``"ark4"``, ``"ark5"``, ``"cnab2"``, ``"sbdf2"`` or ``"sbdf3"`` for stiff and
+        for split ones.
     rtol, atol : a row is done when its error, bounded as above, is at most ``atol + rtol ||y||_2`` at every time of `save_at`.
     dt : step of the first, coarsest run; None takes a fifth of the interval. Later runs halve it, so that it is a matter of cost only.
     save_at : increasing times in [t0, t1]; None saves at t1 alone. Nothing is integrated beyond the last.
@@ -63,6 +96,7 @@ def integrate(
     Raises
     ------
     ValueError : for an argument that makes no sense.
+    TypeError : for terms that the method cannot take.
 
     Examples
     --------
@@ -75,17 +109,19 @@ def integrate(
     [[0.9]]
     """
     ts = _times(span, save_at)
-    scheme = _METHODS.get(method)
-    if scheme is None:
+    if method not in _METHODS:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(_METHODS)}")
     if not (rtol > 0 or atol > 0) or min(rtol, atol) < 0:
         raise ValueError(f"rtol = {rtol}, atol = {atol}: neither may be negative, and one must be positive")
     if dt is not None and not dt > 0:
         raise ValueError(f"dt = {dt} is no step: give a positive one, or None")
     y = np.asarray(y0)
-    y = y.astype(np.result_type(y, np.asarray(terms.linear), np.float64))
+    linear = getattr(terms, "linear", y)
+    y = y.astype(np.result_type(y, linear.A.dtype if isinstance(linear, Operator) else np.asarray(linear), np.float64))
     if not 0 <= batch <= y.ndim:
         raise ValueError(f"batch = {batch} does not fit a state of {y.ndim} axes")
+    diagonal = isinstance(terms, Terms) and not isinstance(linear, Operator)
+    scheme: Scheme = ETDRK4() if method == "etdrk4" and diagonal else _Stepping(_METHODS[method], batch)
     return _Doubling(terms, scheme, float(span[0]), ts, y, batch, rtol, atol).run(dt or (span[1] - span[0]) / _FIRST_STEPS, max_steps)
 
 
@@ -99,11 +135,21 @@ def _times(span: tuple[float, float], save_at: Sequence[float] | None) -> NDArra
     return ts
 
 
+def _counted(terms: Any, count: Callable[[Function], Function]) -> Any:
+    """The terms with `count` around their functions."""
+    if hasattr(terms, "counted"):
+        return terms.counted(count)
+    if isinstance(terms, Terms):
+        return SemiLinear(terms.linear, terms.nonlinear).counted(count)
+    return count(terms) if callable(terms) else terms
+
+
 class _Doubling:
     """Runs with ever more steps, and per row the finest result with its judgement."""
 
-    def __init__(self, terms: Terms, scheme: ETDRK4, t0: float, ts: Array, y0: Array, batch: int, rtol: float, atol: float) -> None:
-        self.terms, self.scheme, self.t0, self.ts, self.y0 = terms, scheme, t0, ts, y0
+    def __init__(self, terms: Any, scheme: Scheme, t0: float, ts: Array, y0: Array, batch: int, rtol: float, atol: float) -> None:
+        self.evaluations = 0
+        self.terms, self.scheme, self.t0, self.ts, self.y0 = _counted(terms, self._count), scheme, t0, ts, y0
         self.batch, self.rtol, self.atol = batch, rtol, atol
         rows = y0.shape[:batch]
         self.ys = np.full((len(ts), *y0.shape), np.nan, y0.dtype)
@@ -116,14 +162,14 @@ class _Doubling:
         counts[lengths > 0] = np.maximum(counts[lengths > 0], 1)
         open_rows: Array = np.asarray(np.isfinite(self.y0).all(axis=tuple(range(self.batch, self.y0.ndim))))
         self.status[~open_rows] = IntegrationStatus.NONFINITE
-        before, difference, taken, runs = None, None, 0, 0
+        before, difference, runs = None, None, 0
         while open_rows.any() and counts.sum() <= max_steps:
             smallest = (lengths[counts > 0] / counts[counts > 0]).min(initial=np.inf)
             if smallest < 4 * np.spacing(np.abs(self.ts).max(initial=abs(self.t0))):
                 self.status[open_rows] = IntegrationStatus.STEP_UNDERFLOW
                 break
             ys = self._integrate(lengths, counts)
-            runs, taken = runs + 1, taken + int(counts.sum())
+            runs += 1
             self._keep(ys, int(counts.sum()), open_rows)
             if before is not None:
                 previous, difference = difference, self._difference(ys, before)
@@ -134,8 +180,15 @@ class _Doubling:
                 open_rows = open_rows & ~done
             before, counts = ys, 2 * counts
         self._mark_nonfinite(open_rows)
-        stats = {"evaluations": taken * self.scheme.evaluations if self.terms.nonlinear else 0, "runs": runs}
+        stats = {"evaluations": self.evaluations, "runs": runs}
         return Trajectory(self.ts, self.ys, self.status, self.ratio, self.steps, stats)
+
+    def _count(self, function: Function) -> Function:
+        def counting(t: Any, y: Any) -> Any:
+            self.evaluations += 1
+            return function(t, y)
+
+        return counting
 
     def _integrate(self, lengths: Array, counts: Array) -> Array:
         """States at all times, with ``counts[i]`` equal steps from time i - 1 to time i."""
