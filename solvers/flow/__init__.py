@@ -3,6 +3,7 @@
 from solvers.flow.mac import CarriedScalar, MACFlow
 from solvers.flow.mac_march import MACHistory, MACStatus, march_mac
 from solvers.flow.mac_sides import Inflow, Outflow, Periodic, Slip, Wall
+from solvers.flow.periodic import FlowStatus, FlowTrajectory, VorticityFlow, march
 from solvers.flow.problem import Flow
 from solvers.flow.state import FlowState
 from solvers.flow.steady import SteadyFlow, SteadyStatus, steady_flow
@@ -12,6 +13,8 @@ __all__ = [
     "CarriedScalar",
     "Flow",
     "FlowState",
+    "FlowStatus",
+    "FlowTrajectory",
     "Inflow",
     "MACFlow",
     "MACHistory",
@@ -22,7 +25,9 @@ __all__ = [
     "SteadyFlow",
     "SteadyStatus",
     "TaylorHood",
+    "VorticityFlow",
     "Wall",
+    "march",
     "march_mac",
     "steady_flow",
 ]

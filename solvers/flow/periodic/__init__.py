@@ -1,0 +1,6 @@
+"""Incompressible flow in periodic boxes by Fourier-Galerkin methods."""
+
+from solvers.flow.periodic.march import FlowStatus, FlowTrajectory, march
+from solvers.flow.periodic.vorticity import VorticityFlow
+
+__all__ = ["FlowStatus", "FlowTrajectory", "VorticityFlow", "march"]
