@@ -82,34 +82,61 @@ class GaussianRandomField(_Law):
 
     def eigenvalues(self, grid: Grid) -> Array:
         """Variances of the coefficients of the L2-orthonormal modes that `grid` resolves, in the grid's shape."""
-        factor = np.pi if self.boundary == "neumann" else 2 * np.pi
-        numbers = [_wavenumbers(n, self.boundary) for n in grid.shape]
-        k2 = sum(
-            ((factor * k / length) ** 2).reshape((-1,) + (1,) * (grid.dimension - axis - 1))
-            for axis, (k, length) in enumerate(zip(numbers, grid.extent, strict=True))
-        )
+        k2 = _squares(grid, self.boundary)
         variances = self.amplitude**2 * self.tau ** (2 * self.alpha - grid.dimension) * (k2 + self.tau**2) ** -self.alpha
-        for axis, n in enumerate(grid.shape):
-            if self.boundary == "periodic" and n % 2 == 0:  # the Nyquist mode has no partner of opposite sign
-                variances[(slice(None),) * axis + (n // 2,)] = 0.0
-        variances.flat[0] = 0.0
-        return variances
+        return _of_kept_modes(variances, self.boundary)
 
     def sample(self, support: Support, rng: Generator) -> Array:
         grid = support.grid if isinstance(support, Points) else support
-        normal = np.empty(grid.shape)
-        normal.flat[_lowest_first(grid.shape, self.boundary)] = rng.standard_normal(normal.size)
-        coefficients = np.sqrt(self.eigenvalues(grid) / grid.volume) * normal
+        coefficients = _random_coefficients(self.eigenvalues(grid), grid, self.boundary, rng)
         if isinstance(support, Points):  # of which cosine modes only are offered, see `sciml.problems.mesh_elliptic`
             return support.cosine_sum(coefficients)
         if self.boundary == "neumann":
-            return np.asarray(sfft.idctn(coefficients * math.sqrt(normal.size), norm="ortho"))
-        # cos + sin of 2 pi k.x over all signed k is an orthonormal basis (Hartley), sampled half a cell off the origin.
-        for axis, n in enumerate(grid.shape):
-            shift = np.exp(1j * np.pi * _wavenumbers(n, "periodic") / n)
-            coefficients = coefficients * shift.reshape((-1,) + (1,) * (grid.dimension - axis - 1))
-        waves = sfft.ifftn(coefficients) * normal.size
-        return np.asarray(waves.real + waves.imag)
+            return np.asarray(sfft.idctn(coefficients * math.sqrt(coefficients.size), norm="ortho"))
+        return _periodic_sum(coefficients)
+
+
+class McWilliamsVorticity(_Law):
+    """Vorticity of a random plane flow whose energy lies around one wavenumber, the initial law of decaying turbulence.
+
+    The streamfunction has independent normal coefficients of variance ``|psi_k|^2 ~ |k|^-1 (1 + (|k| / peak)^4)^-1`` (McWilliams,
+    "The emergence of isolated coherent vortices in turbulent flow", J. Fluid Mech. 146 (1984), section 2, on a box of side 2 pi with
+    peak = 6 and energy = 1/2), so that those of the vorticity have |k|^4 times that. Periodic, in two dimensions.
+
+    Parameters
+    ----------
+    peak : wavenumber in radians a length.
+    energy : expectation of ``<u . u> / 2``, mean over the box, with the modes that a grid cannot hold.
+    """
+
+    kind: Literal["mcwilliams"] = "mcwilliams"
+    peak: Positive = 6.0
+    energy: Positive = 0.5
+
+    def eigenvalues(self, grid: Grid) -> Array:
+        """Variances of the coefficients of the L2-orthonormal modes that `grid` resolves, in the grid's shape."""
+        k2 = _squares(grid, "periodic")
+        scale = self.energy * grid.volume / _mcwilliams_energy(self.peak, grid.extent)
+        return _of_kept_modes(scale * k2**1.5 / (1 + k2**2 / self.peak**4), "periodic")
+
+    def sample(self, support: Support, rng: Generator) -> Array:
+        grid = support.grid if isinstance(support, Points) else support
+        return _periodic_sum(_random_coefficients(self.eigenvalues(grid), grid, "periodic", rng))
+
+
+@lru_cache(maxsize=32)
+def _mcwilliams_energy(peak: float, extent: tuple[float, ...]) -> float:
+    """Half the sum of ``|k| / (1 + (|k| / peak)^4)`` over all waves of a rectangle.
+
+    Summed within a square of half side `cut`; outside the summand is ``peak^4 |k|^-3``, whose integral there is 4 sqrt(2) peak^4 / cut.
+    """
+    spacing = [2 * np.pi / length for length in extent]
+    numbers = [math.ceil(max(64 * max(spacing), 16 * peak) / dk) for dk in spacing]
+    kx, ky = (dk * np.arange(-n, n + 1) for dk, n in zip(spacing, numbers, strict=True))
+    k = np.hypot(kx[:, None], ky[None, :])
+    cut = [(n + 0.5) * dk for dk, n in zip(spacing, numbers, strict=True)]
+    outside = 4 * peak**4 * math.hypot(*cut) / math.prod(cut) / math.prod(spacing)
+    return float(0.5 * ((k / (1 + (k / peak) ** 4)).sum() + outside))
 
 
 class LogNormal(_Law):
@@ -185,6 +212,39 @@ def law_range(law: Any) -> tuple[float, float]:
     if isinstance(law, (Uniform, BinaryField, SmoothStep)):
         return law.low, law.high
     return (0.0 if isinstance(law, LogNormal) else -math.inf), math.inf
+
+
+def _squares(grid: Grid, boundary: str) -> Array:
+    """|k|^2 of all modes, in the grid's shape."""
+    factor = np.pi if boundary == "neumann" else 2 * np.pi
+    waves = (_wavenumbers(n, boundary) / length for n, length in zip(grid.shape, grid.extent, strict=True))
+    return np.asarray(sum(((factor * k) ** 2).reshape((-1,) + (1,) * (grid.dimension - axis - 1)) for axis, k in enumerate(waves)))
+
+
+def _of_kept_modes(variances: Array, boundary: str) -> Array:
+    """`variances` without the constant mode, and without Nyquist modes, which have no partner of opposite sign."""
+    for axis, n in enumerate(variances.shape):
+        if boundary == "periodic" and n % 2 == 0:
+            variances[(slice(None),) * axis + (n // 2,)] = 0.0
+    variances.flat[0] = 0.0
+    return variances
+
+
+def _random_coefficients(variances: Array, grid: Grid, boundary: str, rng: Generator) -> Array:
+    """Coefficients of modes whose mean square is 1, drawn from the lowest on."""
+    normal = np.empty(grid.shape)
+    normal.flat[_lowest_first(grid.shape, boundary)] = rng.standard_normal(normal.size)
+    return np.asarray(np.sqrt(variances / grid.volume) * normal)
+
+
+def _periodic_sum(coefficients: Array) -> Array:
+    """Values at the cell centres: cos + sin of 2 pi k.x over all signed k is an orthonormal basis (Hartley), half a cell off the origin."""
+    shifted: NDArray[Any] = coefficients
+    for axis, n in enumerate(coefficients.shape):
+        shift = np.exp(1j * np.pi * _wavenumbers(n, "periodic") / n)
+        shifted = shifted * shift.reshape((-1,) + (1,) * (coefficients.ndim - axis - 1))
+    waves = sfft.ifftn(shifted) * coefficients.size
+    return np.asarray(waves.real + waves.imag)
 
 
 def _wavenumbers(n: int, boundary: str) -> NDArray[np.int64]:

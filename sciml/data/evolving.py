@@ -32,7 +32,7 @@ class Unsolved(Exception):
 
 def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> Evolved:
     """Integrate a sample and certify it; raises `Unsolved` where it missed its tolerance or its grid is too coarse."""
-    problem, rtol = recipe.problem, recipe.solver.rtol
+    problem, rtol = recipe.solved_problem, recipe.solver.rtol
     assert isinstance(problem, Evolving)
     began = time.perf_counter()
     trajectory = evolve(problem, system, rtol)

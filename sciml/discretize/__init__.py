@@ -1,6 +1,6 @@
 """From a problem and its parameters to something a solver takes."""
 
-from sciml.discretize import burgers, convection_diffusion, heat, helmholtz, mesh  # noqa: F401 - they register their kinds
+from sciml.discretize import burgers, convection_diffusion, heat, helmholtz, mesh, navier_stokes  # noqa: F401 - they register their kinds
 from sciml.discretize.evolution import evolve, fields_of, temporal_error
 from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize, linear_system
 from sciml.discretize.semi_discrete import SemiDiscrete

@@ -9,6 +9,7 @@ from sciml.problems.heat import Heat
 from sciml.problems.heat_step import HeatStep
 from sciml.problems.helmholtz import Helmholtz
 from sciml.problems.mesh_elliptic import MeshDarcy, MeshPoisson
+from sciml.problems.navier_stokes import NavierStokes
 from sciml.problems.poisson import Poisson
 from sciml.problems.problem import Problem, problem_kinds, seed_words
 from sciml.problems.screened_poisson import ScreenedPoisson
@@ -24,6 +25,7 @@ __all__ = [
     "Helmholtz",
     "MeshDarcy",
     "MeshPoisson",
+    "NavierStokes",
     "Poisson",
     "Problem",
     "ScreenedPoisson",

@@ -251,7 +251,10 @@ def test_imported_samples_have_errors_but_no_residual_and_no_other_resolution(tm
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_recipes() if isinstance(recipe.problem, BoxProblem)])
 def test_every_shipped_recipe_on_a_grid_can_be_learned_and_judged(name: str, tmp_path: Path) -> None:
     evolving = isinstance(load_recipe(name).problem, Evolving)
-    recipe = load_recipe(name, [f"problem.resolution={32 if evolving else 8}", "data.test=0.2"])
+    overrides = [f"problem.resolution={32 if evolving else 8}", "data.test=0.2"]
+    if name in ("navier-stokes", "kolmogorov", "decaying-turbulence"):  # few cells hold a thicker flow, and a short one is made fast
+        overrides += ["problem.viscosity=0.1" if name != "navier-stokes" else "problem.viscosity=0.005", "problem.times=[1.0]"]
+    recipe = load_recipe(name, overrides)
     generate(recipe, tmp_path / "data", samples=10)
     train(tmp_path / "data", tmp_path / "run", TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=1, batch_size=4))
     details = evaluate(tmp_path / "run", gate=100.0).details

@@ -79,7 +79,7 @@ class VorticityFlow(SpectralFlow):
     extent : side lengths.
     viscosity : nu >= 0, or one for each row of a batch in the batch's shape.
     drag : mu >= 0, linear friction.
-    forcing : g on the grid, constant in time, of mean zero; None where there is none.
+    forcing : g on the grid, constant in time; None where there is none. A mean, which no curl has, is left out.
     dealiasing : ``"two_thirds"`` keeps the wave numbers below a third of `shape` and forms products on the grid itself;
         ``"three_halves"`` keeps all below half of it and forms products on 3/2 as many points.
 
@@ -125,7 +125,7 @@ class VorticityFlow(SpectralFlow):
     @cached_property
     def forcing_modes(self) -> Array | None:
         """Coefficients of g; None where there is none."""
-        return None if self.forcing is None else np.asarray(self.to_state(np.asarray(self.forcing, np.float64)))
+        return None if self.forcing is None else np.asarray(self._modes(np.asarray(self.forcing, np.float64))[0])
 
     # ---- fields ----------------------------------------------------------------------------------------------------------------
 
@@ -138,16 +138,21 @@ class VorticityFlow(SpectralFlow):
         """
         if tuple(vorticity.shape[-2:]) != tuple(self.shape):
             raise ValueError(f"vorticity has shape {tuple(vorticity.shape)}; the grid needs (..., {self.shape[0]}, {self.shape[1]})")
-        (Kx, Ky), xp = self.largest, transforms_of(vorticity)
-        modes = xp.real_to_modes(vorticity, (-2, -1))
-        state = xp.zeros((*vorticity.shape[:-2], 2 * Kx + 1, Ky + 1))
+        state, mean = self._modes(vorticity)
+        if mean > _LARGEST_MEAN * float(abs(state).max()):
+            raise ValueError(f"vorticity has a mean of {mean:.3g} in magnitude, and the curl of a periodic velocity has none: subtract it")
+        return state
+
+    def _modes(self, field: Any) -> tuple[Any, float]:
+        """The kept coefficients of a field without its mean, and the largest mean of a row in magnitude."""
+        (Kx, Ky), xp = self.largest, transforms_of(field)
+        modes = xp.real_to_modes(field, (-2, -1))
+        state = xp.zeros((*field.shape[:-2], 2 * Kx + 1, Ky + 1))
         state[..., Kx:, :] = modes[..., : Kx + 1, : Ky + 1]
         state[..., :Kx, :] = modes[..., self.shape[0] - Kx :, : Ky + 1]
         mean = float(abs(state[..., Kx, 0]).max())
-        if mean > _LARGEST_MEAN * float(abs(state).max()):
-            raise ValueError(f"vorticity has a mean of {mean:.3g} in magnitude, and the curl of a periodic velocity has none: subtract it")
         state[..., Kx, 0] = 0.0
-        return state
+        return state, mean
 
     def to_vorticity(self, state: Any, shape: tuple[int, int] | None = None) -> Any:
         """w on the grid, or on another one that holds its modes: shape (..., *shape)."""
