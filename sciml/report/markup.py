@@ -74,7 +74,7 @@ def check_table(checks: Iterable[Check], caption: str = "") -> Markup:
         )
         for check in checks
     ]
-    return table(("result", "check", "observed", "expected", "reference"), rows, numeric=(2,), caption=caption)
+    return table(("result", "check", "observed", "expected", "reference"), rows, numeric=(2, 3), caption=caption)
 
 
 def badge(passed: bool) -> Markup:
