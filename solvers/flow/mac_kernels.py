@@ -179,23 +179,14 @@ def _sum(row):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def subtract_gradient(u, psi, kinds, scales, lanes):  # type: ignore[no-untyped-def]
-    """``u -= grad psi`` on all unknown faces; returns the sum of u^2 over them, which is NaN or infinite where one of them is.
-
-    Parameters
-    ----------
-    psi : potential in the cells, without ghosts.
-    lanes : memory of shape (components, cells of the last axis); afterwards the largest magnitudes, column by column.
-    """
+def subtract_gradient(u, psi, kinds, scales):  # type: ignore[no-untyped-def]
+    """``u -= grad psi`` on all unknown faces, psi being given in the cells without ghosts."""
     missing = 0 if u.shape[1] > 1 else 1
     lead = 1 - missing
     nx, ny, nz = psi.shape
-    energy = 0.0
     for c in range(3 - missing):
         axis = c + missing
-        end, scale, field, lane = kinds[c, axis, 1], -scales[axis], u[c], lanes[c]
-        for k in range(lane.size):
-            lane[k] = 0.0
+        end, scale, field = kinds[c, axis, 1], -scales[axis], u[c]
         for i in range(nx):
             for j in range(ny):
                 row, own = field[i + lead, j + 1, 1 : nz + 1], psi[i, j]
@@ -212,8 +203,25 @@ def subtract_gradient(u, psi, kinds, scales, lanes):  # type: ignore[no-untyped-
                     _add_rise(row, psi[0, j] if axis == 0 else psi[i, 0], own, scale)
                 elif end == GRADIENT:
                     _add(row, own, -2 * scale)
-                energy += _survey(row, lane)
-    return energy
+
+
+@kernel()
+def survey(u, first, last, lanes):  # type: ignore[no-untyped-def]
+    """The sum of u^2 over all unknowns, which is NaN or infinite where one of them is.
+
+    Parameters
+    ----------
+    lanes : shape (components, layers of the last axis); afterwards the largest magnitudes, column by column.
+    """
+    total = 0.0
+    for c in range(u.shape[0]):
+        begin, end, lane = first[c, 2], last[c, 2], lanes[c]
+        for k in range(lane.size):
+            lane[k] = 0.0
+        for i in range(first[c, 0], last[c, 0]):
+            for j in range(first[c, 1], last[c, 1]):
+                total += _survey(u[c, i, j, begin:end], lane[begin:end])
+    return total
 
 
 @fast_kernel()

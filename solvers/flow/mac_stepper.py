@@ -61,7 +61,7 @@ class Stepper:
         self.solids = None if flow.solid is None else Solids(flow.solid, self.u.shape, self.first, self.last, self.kinds, self._friction())
         self.pressure = PressureSolver(flow.shape, flow.spacing, pressure_sides(flow.sides), flow.solid)
         self.rhs = np.zeros(tuple(self.sizes))
-        self.lanes = np.zeros((d, self.u.shape[3] - 2))
+        self.lanes = np.zeros((d + carried, self.u.shape[3]))
         self.speeds = np.zeros(d)
         self.rate, self.dt, self.finite = 0.0, 1.0, True
         self._force_set = False
@@ -121,7 +121,8 @@ class Stepper:
             self.solids.refuse_inflow(self.values)
             kernels.close_faces(self.u.reshape(-1), self.solids.closed)
         np.maximum(np.abs(self.u[: self.flow.dimension]).max(axis=(1, 2, 3)), self.values.largest, out=self.speeds)
-        self.finite = self._project(self.u, 0.0, self.t)
+        self._project(self.u, 0.0, self.t)
+        self.finite = self._survey(self.u)
 
     def largest_step(self) -> float:
         return self.flow.largest_step(self.speeds)
@@ -134,11 +135,11 @@ class Stepper:
             self._set_force(t0 + (dt * _TIME[stage - 1] if stage else 0.0))
             weight = _WEIGHT[stage] * dt
             self._advance(target, source, _DECAY[stage], weight)
-            finite = self._project(target, weight, t1 if stage == 2 else t0 + _TIME[stage] * dt)
+            self._project(target, weight, t1 if stage == 2 else t0 + _TIME[stage] * dt)
             if stage == 0:
                 change = kernels.largest_change(target, source, self.first, self.last) / weight
             source = target
-        if not finite:
+        if not self._survey(source):
             self.values.update(t0)
             return False
         self.u, self.spare, self.t, self.dt = source, begun, t1, dt
@@ -178,19 +179,24 @@ class Stepper:
             found.append([values.reshape((1,) * axis + (-1,) + (1,) * (d - axis - 1)) for axis, values in enumerate(along)])
         return found
 
-    def _project(self, u: Array, weight: float, t: float) -> bool:
-        """Set the sides of u for time t and make it divergence-free; whether it is finite."""
+    def _project(self, u: Array, weight: float, t: float) -> None:
+        """Set the sides of u for time t and make it divergence-free."""
         if self.values.update(t) and self.pressure.closed:
             self._refuse_imbalance(t)
         kernels.fill_sides(u, self.kinds, self.sizes, self.values.arrays, True)
         kernels.divergence(u, self.scales, self.rhs)
         tolerance = max(_DIVERGENCE * float(self.speeds.max() * self.scales.max()), _TINY)
         psi = self.pressure.solve(self.rhs.reshape(self.flow.shape), weight, tolerance).reshape(self.rhs.shape)
-        energy = kernels.subtract_gradient(u, psi, self.kinds, self.scales, self.lanes)
+        kernels.subtract_gradient(u, psi, self.kinds, self.scales)
         if self.solids is not None:
             kernels.close_faces(u.reshape(-1), self.solids.closed)
         kernels.fill_sides(u, self.kinds, self.sizes, self.values.arrays, False)
-        np.maximum(self.lanes.max(axis=1), self.values.largest, out=self.speeds)
+
+    def _survey(self, u: Array) -> bool:
+        """Note the largest speeds of u; whether it is finite."""
+        energy = kernels.survey(u, self.first, self.last, self.lanes)
+        d = self.flow.dimension
+        np.maximum(self.lanes[:d].max(axis=1), self.values.largest, out=self.speeds)
         return bool(np.isfinite(energy))
 
     def _refuse_imbalance(self, t: float) -> None:
@@ -203,12 +209,10 @@ class Stepper:
 
     def rate_now(self) -> float:
         """Largest ``|du/dt|`` over the largest velocity, with the sides as they are."""
-        speeds = self.speeds.copy()
         self._set_force(self.t)
         self._advance(self.other, self.u, 0.0, 1.0)
         self._project(self.other, 1.0, self.t)
-        self.speeds[...] = speeds
-        return float(kernels.largest_change(self.other, self.u, self.first, self.last)) / max(float(speeds.max()), _TINY)
+        return float(kernels.largest_change(self.other, self.u, self.first, self.last)) / max(float(self.speeds.max()), _TINY)
 
     @property
     def _normal_kinds(self) -> NDArray[np.int64]:
