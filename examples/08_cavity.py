@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 from solvers.flow import MACFlow, Wall, march_mac
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 CONVERGED = np.array([-0.328730, 0.303833, -0.454065])
 still, lid = Wall(), Wall((1.0, 0.0))

@@ -16,14 +16,14 @@ import numpy as np
 from solvers.flow import Inflow, MACFlow, Outflow, Wall, march_mac
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 DIAMETER, END = 0.1, 7.0
 h = DIAMETER / 12
 shape = (264, 49)
 length, height = shape[0] * h, shape[1] * h  # 2.2 and 0.408
 still = (Wall(), Wall())
-inflow = Inflow(lambda t, x, y: (6 * y * (height - y) / height**2, 0.0))
+inflow = Inflow((lambda x, y: 6 * y * (height - y) / height**2, 0.0))
 x, y = np.meshgrid((np.arange(shape[0]) + 0.5) * h, (np.arange(shape[1]) + 0.5) * h, indexing="ij")
 circle = (x - 0.2) ** 2 + (y - 0.2) ** 2 < (DIAMETER / 2) ** 2
 flow = MACFlow(shape, (length, height), 1e-3, [(inflow, Outflow()), still], solid=circle)

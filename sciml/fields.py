@@ -16,6 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
+from sciml.errors import DatasetError
 from sciml.grid import Grid
 from sciml.mesh.points import Points
 
@@ -185,6 +186,39 @@ class SmoothStep(_Law):
         return self.low + (self.high - self.low) / (1 + np.exp(-self.steepness * self.field.sample(support, rng)))
 
 
+class Disks(_Law):
+    """1 inside any of `count` random disks (balls, in space), 0 elsewhere.
+
+    Centres are uniform in the part of the box between `low` and `high` of each side length, radii uniform in `radii` times the shortest
+    side. Disks may overlap. A finer grid shows the same disks.
+    """
+
+    kind: Literal["disks"] = "disks"
+    count: Annotated[int, Field(ge=1, le=1000)] = 3
+    radii: tuple[Positive, Positive] = (0.05, 0.12)
+    low: tuple[FiniteFloat, ...] = (0.2, 0.15)
+    high: tuple[FiniteFloat, ...] = (0.6, 0.85)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Disks:
+        for low, high in ((self.radii), *zip(self.low, self.high, strict=False)):
+            _refuse_disorder(low, high)
+        if len(self.low) != len(self.high):
+            raise ValueError(f"low = {list(self.low)} and high = {list(self.high)} differ in length: give one number an axis in each")
+        return self
+
+    def sample(self, support: Support, rng: Generator) -> Array:
+        if isinstance(support, Points) or support.dimension != len(self.low):
+            raise DatasetError(f"disks have {len(self.low)} coordinates, and {support} others: give low and high one number an axis")
+        drawn = rng.random((self.count, support.dimension + 1))
+        centres = np.array(self.low) + drawn[:, 1:] * (np.array(self.high) - np.array(self.low))
+        radii = min(support.extent) * (self.radii[0] + drawn[:, 0] * (self.radii[1] - self.radii[0]))
+        inside = np.zeros(support.shape, bool)
+        for centre, radius in zip(centres * np.array(support.extent), radii, strict=True):
+            inside |= np.asarray(sum((x - c) ** 2 for x, c in zip(support.points(), centre, strict=True)) < radius**2)
+        return inside.astype(np.float64)
+
+
 def _refuse_disorder(low: float, high: float) -> None:
     if not low < high:
         raise ValueError(f"low = {low} must be smaller than high = {high}")
@@ -197,7 +231,7 @@ def _number_is_constant(value: Any) -> Any:
 
 Law = Annotated[
     Annotated[
-        Constant | Uniform | GaussianRandomField | LogNormal | BinaryField | SmoothStep,
+        Constant | Uniform | GaussianRandomField | LogNormal | BinaryField | SmoothStep | Disks,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_number_is_constant),
@@ -211,6 +245,8 @@ def law_range(law: Any) -> tuple[float, float]:
         return law.value, law.value
     if isinstance(law, (Uniform, BinaryField, SmoothStep)):
         return law.low, law.high
+    if isinstance(law, Disks):
+        return 0.0, 1.0
     return (0.0 if isinstance(law, LogNormal) else -math.inf), math.inf
 
 

@@ -1,4 +1,4 @@
-"""Samples of problems that evolve in time: solved, certified and checked by integration."""
+"""Samples of problems that evolve in time and of steady flows: solved, certified and checked by marching in time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ import numpy as np
 
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Sample
-from sciml.discretize import Residual, SemiDiscrete, discrete_residual, evolve, fields_of, temporal_error
+from sciml.discretize import (
+    Residual,
+    SemiDiscrete,
+    SteadyFlow,
+    discrete_residual,
+    evolve,
+    fields_of,
+    march_to_rest,
+    steady_error,
+    temporal_error,
+)
 from sciml.errors import DatasetError
-from sciml.problems import Evolving
+from sciml.problems import Evolving, Incompressible
 
 METHOD = "etdrk4"
+FLOW_METHOD = "mac"
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class Evolved:
     fields: Sample
     residual: float
     steps: int
+    method: str
     seconds: float
 
 
@@ -48,12 +60,32 @@ def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> 
     residual = temporal_error(problem, parameters, fields, rtol).relative
     if not residual <= rtol:
         raise Unsolved(f"an integration with other steps differs by {residual:.2e}, more than rtol = {rtol:g}: lower solver.rtol")
-    return Evolved(fields, residual, int(trajectory.steps), seconds)
+    return Evolved(fields, residual, int(trajectory.steps), METHOD, seconds)
+
+
+def solve_flow(recipe: Recipe, parameters: Sample, system: SteadyFlow) -> Evolved:
+    """March a flow to rest and certify it; raises `Unsolved` where it does not come to rest."""
+    problem, rtol = recipe.problem, recipe.solver.rtol
+    assert isinstance(problem, Incompressible)
+    began = time.perf_counter()
+    history = march_to_rest(system, rtol)
+    seconds = time.perf_counter() - began
+    if history.status.name == "MAX_STEPS":
+        raise Unsolved(f"the flow still changes after {history.steps} steps, |du/dt| = {history.rate:.1e}: raise problem.viscosity")
+    if history.status.name != "STEADY":
+        raise Unsolved(f"{FLOW_METHOD} ended with {history.status.name}: {history.diagnosis}")
+    fields = system.unpack(history)
+    residual = steady_error(problem, parameters, fields, rtol).relative
+    if not residual <= rtol:
+        raise Unsolved(f"marching on with other steps changes it by {residual:.2e}, more than rtol = {rtol:g}: lower solver.rtol")
+    return Evolved(fields, residual, history.steps, FLOW_METHOD, seconds)
 
 
 def recomputed_residual(recipe: Recipe, parameters: Sample, fields: Sample) -> Residual:
     """What a certificate calls the relative residual, of stored fields; raises `DatasetError` for fields that their grid cannot hold."""
     problem = recipe.problem
+    if isinstance(problem, Incompressible):
+        return steady_error(problem, parameters, fields, recipe.solver.rtol)
     if not isinstance(problem, Evolving):
         return discrete_residual(problem, parameters, fields)
     problem.refuse_unresolved(fields)

@@ -31,7 +31,7 @@ import sciml
 from sciml.data.sequence import sequence_length
 from sciml.errors import MeshError, RecipeError
 from sciml.mesh import Mesh, read_mesh
-from sciml.problems import Problem, problem_kinds
+from sciml.problems import Incompressible, Problem, problem_kinds
 from sciml.problems.base import LARGEST_RESOLUTION, BoxProblem
 from sciml.problems.evolving import SMALLEST_RTOL, Evolving
 
@@ -138,8 +138,8 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _solver_fits(self) -> Recipe:
-        if isinstance(self.problem, Evolving):
-            what = f"problem {self.problem.kind!r} evolves in time"
+        what = f"problem {self.problem.kind!r} {'evolves in time' if isinstance(self.problem, Evolving) else 'is a flow marched to rest'}"
+        if isinstance(self.problem, Evolving | Incompressible):
             if self.solver.method != "auto":
                 raise ValueError(f"solver.method = {self.solver.method!r} solves linear systems, and {what}: leave it out")
             if self.solver.rtol < SMALLEST_RTOL:

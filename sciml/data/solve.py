@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from sciml.data.evolving import METHOD, Unsolved, solve_evolving
+from sciml.data.evolving import Unsolved, solve_evolving, solve_flow
 from sciml.data.layout import PRODUCTS
 from sciml.data.manifest import RECYCLING
 from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.sequence import BLOCK, solving_order
 from sciml.data.shard import Certificate, Sample
-from sciml.discretize import LinearSystem, SemiDiscrete, discretize
+from sciml.discretize import LinearSystem, SemiDiscrete, SteadyFlow, discretize
 from sciml.errors import DatasetError, RecipeError
 from sciml.problems import Evolving, seed_words
 from solvers import Solution, SolverError, Status, linear_solve_many, solve_sequence
@@ -68,7 +68,7 @@ class _Drawn:
     index: int
     words: tuple[int, ...]
     parameters: dict[str, np.ndarray]
-    system: LinearSystem | SemiDiscrete
+    system: LinearSystem | SemiDiscrete | SteadyFlow
     seconds: float
 
 
@@ -89,7 +89,7 @@ def draw(recipe: Recipe, words: Sequence[int]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, dtype) for name, value in recipe.solved_problem.sample(words, dtype).items()}
 
 
-def discretized(recipe: Recipe, words: Sequence[int], parameters: Sample) -> LinearSystem | SemiDiscrete:
+def discretized(recipe: Recipe, words: Sequence[int], parameters: Sample) -> LinearSystem | SemiDiscrete | SteadyFlow:
     """`discretize` for parameters that were drawn from `words`; what rounding made of them is told in terms of their laws.
 
     Raises
@@ -113,10 +113,10 @@ def _refuse_unrepresentable(recipe: Recipe, words: Sequence[int], parameters: Sa
             raise RecipeError(f"the law of {name!r} gives {worst:.3g}, which {recipe.data.dtype} cannot hold: {remedy}")
 
 
-def refuse_unfit_method(recipe: Recipe, system: LinearSystem | SemiDiscrete) -> None:
+def refuse_unfit_method(recipe: Recipe, system: LinearSystem | SemiDiscrete | SteadyFlow) -> None:
     """Raise `RecipeError` where `solver.method` cannot solve this system of the recipe."""
     method = recipe.solver.method
-    if method == "auto" or method in RECYCLING or isinstance(system, SemiDiscrete) or method in (fits := fitting(system.operator)):
+    if method == "auto" or method in RECYCLING or not isinstance(system, LinearSystem) or method in (fits := fitting(system.operator)):
         return
     A = system.operator
     if not isinstance(A, StencilOperator):
@@ -134,16 +134,19 @@ def _shared(drawn: _Drawn) -> tuple[str, int]:
 
 
 def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]:
-    """Solve a sample that evolves, or samples that share their matrix."""
+    """Solve a sample that is marched in time, or samples that share their matrix."""
     began = time.perf_counter()
     system = group[0].system
-    if isinstance(system, SemiDiscrete):
+    if not isinstance(system, LinearSystem):
         (drawn,) = group
         try:
-            evolved = solve_evolving(recipe, drawn.parameters, system)
+            if isinstance(system, SteadyFlow):
+                evolved = solve_flow(recipe, drawn.parameters, system)
+            else:
+                evolved = solve_evolving(recipe, drawn.parameters, system)
         except Unsolved as error:
             raise SolverError(_complaint(recipe, stream, drawn.index, str(error))) from None
-        figures = (evolved.residual, evolved.steps, METHOD, drawn.seconds + evolved.seconds)
+        figures = (evolved.residual, evolved.steps, evolved.method, drawn.seconds + evolved.seconds)
         return [_certified(recipe, stream, drawn, evolved.fields, figures)]
     reused = system.hierarchy if recipe.solver.method == "auto" else None
     M = None if reused is None else reused.preconditioner(system.operator)

@@ -1,18 +1,23 @@
 """From a problem and its parameters to something a solver takes."""
 
-from sciml.discretize import burgers, convection_diffusion, heat, helmholtz, mesh, navier_stokes  # noqa: F401 - they register their kinds
+from sciml.discretize import burgers, convection_diffusion, flow, heat, helmholtz, mesh, navier_stokes  # noqa: F401 - they register kinds
 from sciml.discretize.evolution import evolve, fields_of, temporal_error
+from sciml.discretize.flow import march_to_rest, steady_error
 from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize, linear_system
 from sciml.discretize.semi_discrete import SemiDiscrete
+from sciml.discretize.steady_flow import SteadyFlow
 
 __all__ = [
     "LinearSystem",
     "Residual",
     "SemiDiscrete",
+    "SteadyFlow",
     "discrete_residual",
     "discretize",
     "evolve",
     "fields_of",
     "linear_system",
+    "march_to_rest",
+    "steady_error",
     "temporal_error",
 ]

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sciml.discretize.semi_discrete import SemiDiscrete
+from sciml.discretize.steady_flow import SteadyFlow
 from sciml.errors import DatasetError
 from sciml.grid import Grid
 from sciml.problems.base import BoxProblem
@@ -47,8 +48,8 @@ class LinearSystem:
 
 
 @singledispatch
-def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiDiscrete:
-    """Assemble the linear system of a steady problem, or what an evolving one integrates; register another kind with
+def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiDiscrete | SteadyFlow:
+    """Assemble the linear system of a steady problem, what an evolving one integrates, or a flow; register another kind with
     ``@discretize.register``.
 
     Raises
@@ -60,8 +61,10 @@ def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiD
 
 
 def linear_system(problem: Problem, parameters: Parameters) -> LinearSystem:
-    """`discretize` of a steady problem; raises TypeError for one that evolves in time."""
+    """`discretize` of a steady linear problem; raises TypeError for any other."""
     system = discretize(problem, parameters)
+    if isinstance(system, SteadyFlow):
+        raise TypeError(f"problem kind {problem.kind!r} is a flow: it has no linear system, and its fields a `steady_error`")
     if not isinstance(system, LinearSystem):
         raise TypeError(f"problem kind {problem.kind!r} evolves in time: it has no linear system, and its fields a `temporal_error`")
     return system

@@ -8,6 +8,7 @@ from sciml.problems.evolving import Evolving
 from sciml.problems.heat import Heat
 from sciml.problems.heat_step import HeatStep
 from sciml.problems.helmholtz import Helmholtz
+from sciml.problems.incompressible import Cavity, ChannelObstacles, Incompressible
 from sciml.problems.mesh_elliptic import MeshDarcy, MeshPoisson
 from sciml.problems.navier_stokes import NavierStokes
 from sciml.problems.poisson import Poisson
@@ -17,12 +18,15 @@ from sciml.problems.screened_poisson import ScreenedPoisson
 __all__ = [
     "BoxProblem",
     "Burgers",
+    "Cavity",
+    "ChannelObstacles",
     "ConvectionDiffusion",
     "Darcy",
     "Evolving",
     "Heat",
     "HeatStep",
     "Helmholtz",
+    "Incompressible",
     "MeshDarcy",
     "MeshPoisson",
     "NavierStokes",

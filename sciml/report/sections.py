@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.fields import Constant, Law
-from sciml.problems import Evolving, Problem
+from sciml.problems import Evolving, Incompressible, Problem
 from sciml.report.commands import reproduce
 from sciml.report.markup import Markup, element, escape, facts, join, section
 from sciml.report.notation import duration, figure, with_unit
@@ -47,6 +47,8 @@ def problem_section(record: RunRecord) -> Markup:
 def _certificate(record: RunRecord) -> str:
     if isinstance(record.recipe and record.recipe.problem, Evolving):
         return "Every sample carries its time error, found by integrating anew with other steps; `sciml verify` does so again for all."
+    if isinstance(record.recipe and record.recipe.problem, Incompressible):
+        return "Every sample carries how far it is from rest, found by marching on with other steps; `sciml verify` does so again for all."
     carried = "Every sample carries the residual of its discrete equation"
     if record.recipe and record.recipe.data.oversampling > 1:
         fine = grid_text(record.recipe.solved_problem.domain.shape)

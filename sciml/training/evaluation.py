@@ -17,7 +17,7 @@ from sciml.checks import Check, CheckReport
 from sciml.data.durable import replace_durably, write_text_durably
 from sciml.discretize import discrete_residual
 from sciml.errors import CheckpointError, DatasetError
-from sciml.problems import Evolving
+from sciml.problems import Evolving, Incompressible
 from sciml.training.metrics import RelativeH1, relative_l2, summary
 from sciml.training.operator import TrainedOperator, load_operator
 from sciml.training.request import Request, data_of
@@ -103,8 +103,8 @@ def _figures(operator: TrainedOperator, samples: Samples, count: int, progress: 
     h1 = RelativeH1(spacing(samples), periodic(samples))
     errors: dict[str, list[float]] = {"relative_l2": [], "relative_h1": []}
     residuals: dict[str, list[float]] = {"relative": [], "relative_dual": []}
-    # The equation of an evolving problem holds between states, and a prediction is states at single times.
-    has_residual = samples.problem is not None and not isinstance(samples.problem, Evolving)
+    # The equation of an evolving problem holds between states, and a prediction is states at single times; that of a flow is not linear.
+    has_residual = samples.problem is not None and not isinstance(samples.problem, Evolving | Incompressible)
     for start in range(0, count, _BATCH):
         for sample, prediction in _predictions(operator, samples, range(start, min(start + _BATCH, count))):
             truth = torch.from_numpy(stack(sample, samples.outputs, samples.axes, samples.shape).astype(np.float64))[None]

@@ -13,8 +13,9 @@ from solvers.flow.mac_kernels import GRADIENT, PERIODIC, VALUE
 from solvers.linear.stencil import Side, Sides
 
 Array = NDArray[np.float64]
-#: Components, each one number, or a function of the time and of one array of coordinates an axis that returns the components.
-Velocity: TypeAlias = Sequence[float] | Callable[..., Sequence[ArrayLike]]
+#: Components, each one number or a function of one array of coordinates an axis; or a function of the time and these arrays that
+#: returns the components.
+Velocity: TypeAlias = Sequence[float | Callable[..., ArrayLike]] | Callable[..., Sequence[ArrayLike]]
 #: One number, or a function of the time and the coordinates.
 Scalar: TypeAlias = float | Callable[..., ArrayLike]
 
@@ -185,13 +186,13 @@ def _without_ghosts(side: Array) -> Array:
 
 
 def component(velocity: Velocity, c: int, dimension: int, t: float, where: Sequence[Array]) -> ArrayLike:
-    """Component c of a vector given as numbers or as a function; () is zero."""
+    """Component c of a vector given as in `Velocity`; () is zero."""
     given: Any = velocity(t, *where) if callable(velocity) else velocity
     if not callable(velocity) and len(velocity) == 0:
         return 0.0
     if len(given) != dimension:
         raise ValueError(f"a velocity or force has {len(given)} components: give {dimension}")
-    value: ArrayLike = given[c]
+    value: ArrayLike = given[c](*where) if callable(given[c]) else given[c]
     return value
 
 

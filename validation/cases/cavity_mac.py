@@ -23,7 +23,7 @@ from validation.reference_tables import row, rows
 Array = NDArray[np.float64]
 #: Largest deviation of the profiles on n x n cells times n^2, with a tenth of room: boundary layers of thickness Re^-1/2 on equal cells.
 REYNOLDS = {100: 6.0, 400: 43.0}
-SOURCE = "own spectral solution, 65 x 65 with corner singularities subtracted; agrees with Marchi et al. (2009) and Botella and Peyret (1998)"
+SOURCE = "own spectral solution, 65 x 65, corner singularities subtracted; agrees with Marchi et al. (2009), Botella and Peyret (1998)"
 STEADY = 1e-6
 
 

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
 from sciml.data.recipe import Recipe, block_centres, load_recipe
-from sciml.discretize import SemiDiscrete, discretize, evolve, fields_of
+from sciml.discretize import SemiDiscrete, SteadyFlow, discretize, evolve, fields_of, march_to_rest
 from sciml.errors import InputError
-from sciml.fields import BinaryField
+from sciml.fields import BinaryField, Disks
 from sciml.problems import BoxProblem, Burgers, Evolving, NavierStokes, Problem, seed_words
 from solvers import linear_solve
 from validation.options import check_between
@@ -71,8 +71,8 @@ def run(*, dataset: str = "darcy", samples: int = 4) -> CheckReport:
 
 
 def _checks(problem: Problem, figures: Mapping[str, Mapping[str, float | None]]) -> list[Check]:
-    jumps = any(isinstance(law, BinaryField) for law in problem.laws().values())
-    reference = "a coefficient that jumps inside cells: about 1" if jumps else "second-order finite volumes"
+    jumps = any(isinstance(law, BinaryField | Disks) for law in problem.laws().values())
+    reference = "interfaces inside cells: about 1" if jumps else "second-order finite volumes"
     checks = []
     for name, figure in figures.items():
         order, error = figure["order"], figure["relative_l2_error"]
@@ -98,6 +98,8 @@ def _solve(recipe: Recipe, problem: Problem, words: Sequence[int]) -> Fields:
     if isinstance(system, SemiDiscrete):
         assert isinstance(problem, Evolving)
         return fields_of(system, evolve(problem, system, recipe.solver.rtol).raise_for_status())
+    if isinstance(system, SteadyFlow):
+        return system.unpack(march_to_rest(system, recipe.solver.rtol).raise_for_status())
     return system.unpack(linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=RTOL).raise_for_status().x)
 
 

@@ -1,7 +1,7 @@
 """Poiseuille flow by the staggered-grid solver: between plates from inflow to outflow, and in a square duct.
 
 Second differences are exact for the parabola between plates; the ghost beyond a wall, opposite to the first velocity inside, adds h^2 / 8
-of the curvature everywhere, no more and no less. In a duct of side 1 the flow under a unit force is the torsion function of the square, with
+of the curvature everywhere, no more and no less. In a duct of side 1 the flow under a unit force is the torsion function of a square, with
 0.0736713533 at the centre and the flow rate 0.0351442537 (Timoshenko and Goodier, "Theory of Elasticity", section 109, summed).
 """
 
