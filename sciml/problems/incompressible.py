@@ -96,7 +96,7 @@ class ChannelObstacles(Incompressible):
     """
 
     kind: Literal["channel_obstacles"] = "channel_obstacles"
-    viscosity: Law = Uniform(low=0.025, high=0.1)
+    viscosity: Law = Uniform(low=0.02, high=0.05)
     obstacles: Law = Disks()
 
     @model_validator(mode="after")

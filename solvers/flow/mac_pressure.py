@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from solvers.flow.mac_capacitance import CapacitanceMatrix
 from solvers.linear.cg import multigrid_cg
 from solvers.linear.direct import factorize
 from solvers.linear.fast_poisson import fast_solve
@@ -17,14 +20,21 @@ from solvers.linear.system import System
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]
+Solve: TypeAlias = Callable[[Array], Array]
+#: Faces up to which solving around solids by a dense matrix of that size is worth it.
+_LARGEST_CAPACITANCE = 2000
 
 
 class PressureSolver:
     """Solves for the potential of a projection, always with the same matrix.
 
-    Without solids the matrix is diagonal under fast transforms. Solids cut faces out of it: in the plane it is factorised once, in space
-    conjugate gradients with multigrid start from the pressure before. In cells that no open side can be reached from the potential is
-    known up to a constant; one of them then couples to zero, which changes nothing where as much flows in as out.
+    Without solids the matrix is diagonal under fast transforms. Around solids
+
+    * a capacitance matrix corrects these where the box alone is not singular, having an open side, and few faces are cut,
+    * otherwise the matrix is factorised in the plane; in space conjugate gradients with multigrid start from the pressure before.
+
+    In cells that no open side can be reached from the potential is known up to a constant; one of them then couples to zero, which
+    changes nothing where as much flows in as out.
 
     Parameters
     ----------
@@ -33,21 +43,27 @@ class PressureSolver:
     solid : cells without fluid, of the grid's shape; None is none.
     """
 
-    def __init__(self, shape: Sequence[int], spacing: Sequence[float], sides: Sides, solid: NDArray[np.bool_] | None) -> None:
+    def __init__(self, shape: tuple[int, ...], spacing: Sequence[float], sides: Sides, solid: NDArray[np.bool_] | None) -> None:
         self.closed = not any("dirichlet" in pair for pair in sides)
         self.iterations = 0
-        self._last, self._weight = np.zeros(tuple(shape)), 0.0
-        self._constant = ConstantCoefficients(tuple(1 / h**2 for h in spacing), sides, 0.0)
-        self._operator: StencilOperator | None = None
-        if solid is not None:
-            self._operator = _around(solid, diffusion_operator(1.0, shape=tuple(shape), spacing=spacing, sides=sides))
-            if len(shape) == 2:
-                self._factors = factorize(self._operator)
-            else:
-                self._hierarchy = MultigridHierarchy(self._operator)
+        constant = ConstantCoefficients(tuple(1 / h**2 for h in spacing), sides, 0.0)
+        self._last, self._weight = np.zeros(shape), 0.0
+        self._hierarchy: MultigridHierarchy | None = None
+        if solid is None:
+            self._direct: Solve = lambda rhs: fast_solve(constant, rhs)
+            return
+        around = _around(solid, diffusion_operator(1.0, shape=shape, spacing=spacing, sides=sides))
+        first, second, weights = around.corrections
+        if not self.closed and len(first) <= _LARGEST_CAPACITANCE:
+            self._direct = CapacitanceMatrix(constant, shape, first, second, weights).solve
+        elif len(shape) == 2:
+            factors = factorize(around.operator)
+            self._direct = lambda rhs: np.asarray(factors.solve(rhs.reshape(1, -1)).reshape(shape))
+        else:
+            self._hierarchy = MultigridHierarchy(around.operator)
 
     def solve(self, rhs: Array, weight: float, tolerance: float) -> Array:
-        """The potential for a velocity that a pressure acted on for the time `weight`.
+        """The potential for a velocity that a pressure acted on for the time `weight`; `rhs` may be overwritten.
 
         Iterations start from the last potential over its own weight, and end at `tolerance`, on the Euclidean norm of the residual.
 
@@ -55,12 +71,10 @@ class PressureSolver:
         ------
         SolverError : the iterations did not converge.
         """
-        if self._operator is None:
-            return fast_solve(self._constant, rhs)
-        if rhs.ndim == 2:
-            return np.asarray(self._factors.solve(rhs.reshape(1, -1)).reshape(rhs.shape))
+        if self._hierarchy is None:
+            return self._direct(rhs)
         guess = self._last * (weight / self._weight) if self._weight > 0 else self._last
-        system = System(self._operator, rhs.ravel(), guess.ravel(), None, tolerance, None, None)
+        system = System(self._hierarchy.operator, rhs.ravel(), guess.ravel(), None, tolerance, None, None)
         attempt = multigrid_cg(system, self._hierarchy)
         self.iterations += attempt.iterations
         if not attempt.residual_norms[-1] <= 10 * tolerance:  # rounding may stop it a little above
@@ -70,26 +84,45 @@ class PressureSolver:
         return self._last
 
 
-def _around(solid: NDArray[np.bool_], whole: StencilOperator) -> StencilOperator:
-    """The operator without the faces of solid cells, definite."""
-    faces = []
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """The definite operator around solids, and what it takes to make it from that of the box: see `CapacitanceMatrix`."""
+
+    operator: StencilOperator
+    corrections: tuple[NDArray[np.int64], NDArray[np.int64], Array]
+
+
+def _around(solid: NDArray[np.bool_], whole: StencilOperator) -> _Around:
+    """Cut the faces between solid and fluid, and anchor one cell of every part that no open side can be reached from."""
+    number = np.arange(solid.size).reshape(solid.shape)
+    faces, first, second, weights = [], [], [], []
     for axis, face in enumerate(whole.faces):
-        low, high = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (slice(1, None),)
         cut = face.copy()
-        cut[low][solid] = 0.0
-        cut[high][solid] = 0.0
+        along, cells, numbers = np.moveaxis(cut, axis, 0), np.moveaxis(solid, axis, 0), np.moveaxis(number, axis, 0)
+        border = cells[1:] != cells[:-1]
+        first.append(numbers[:-1][border])
+        second.append(numbers[1:][border])
+        weights.append(-along[1:-1][border])
+        along[1:-1][border] = 0.0
         if whole.periodic[axis]:  # the first face is the last one
-            along = np.moveaxis(cut, axis, 0)
-            along[0] = along[-1] = np.minimum(along[0], along[-1])
+            border = cells[0] != cells[-1]
+            first.append(numbers[-1][border])
+            second.append(numbers[0][border])
+            weights.append(-along[0][border])
+            along[0][border] = along[-1][border] = 0.0
         faces.append(cut)
-    operator = StencilOperator(tuple(faces), np.zeros_like(whole.reaction), whole.periodic)
-    matrix = operator.to_csr()
+    matrix = StencilOperator(tuple(faces), np.zeros_like(whole.reaction), whole.periodic).to_csr()
     matrix.eliminate_zeros()
     _, label = connected_components(matrix, directed=False)
-    anchored = np.zeros(label.max() + 1, bool)
-    open_rows = np.asarray(matrix.sum(axis=1)).ravel() > 1e-9 * whole.diagonal.ravel()
-    anchored[label[open_rows]] = True
-    first = np.unique(label, return_index=True)[1]
+    diagonal = whole.diagonal.ravel()
+    open_rows = np.asarray(matrix.sum(axis=1)).ravel() > 1e-9 * diagonal
+    reached = np.zeros(label.max() + 1, bool)
+    reached[label[open_rows]] = True
+    anchors = np.unique(label, return_index=True)[1][~reached]
     reaction = np.zeros(whole.size)
-    reaction[first[~anchored]] = whole.diagonal.ravel()[first[~anchored]]
-    return StencilOperator(tuple(faces), reaction.reshape(solid.shape), whole.periodic)
+    reaction[anchors] = diagonal[anchors]
+    first.append(anchors)
+    second.append(np.full(len(anchors), -1))
+    weights.append(diagonal[anchors])
+    operator = StencilOperator(tuple(faces), reaction.reshape(solid.shape), whole.periodic)
+    return _Around(operator, (np.concatenate(first), np.concatenate(second), np.concatenate(weights)))

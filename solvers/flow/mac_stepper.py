@@ -20,6 +20,8 @@ _DECAY, _WEIGHT, _TIME = (0.0, -5 / 9, -153 / 128), (1 / 3, 15 / 16, 8 / 15), (1
 _BALANCED = 1e-10
 #: Divergence times cell size over velocity that iterations may leave, and relative residual of a pressure that is asked for.
 _DIVERGENCE, _ACCURACY = 2e-13, 1e-12
+#: The same of a divergence that no pressure can remove.
+_CUT_OFF = 1e-8
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -123,6 +125,10 @@ class Stepper:
         np.maximum(np.abs(self.u[: self.flow.dimension]).max(axis=(1, 2, 3)), self.values.largest, out=self.speeds)
         self._project(self.u, 0.0, self.t)
         self.finite = self._survey(self.u)
+        if self.finite and self.solids is not None:
+            left = float(np.abs(self.find_divergence()).max())
+            if left > _CUT_OFF * float(self.speeds.max() * self.scales.max()):
+                raise Imbalance("solids cut an inflow off from every outflow: leave a way through, or set its velocity to 0")
 
     def largest_step(self) -> float:
         return self.flow.largest_step(self.speeds)

@@ -16,7 +16,7 @@ from sciml import generate, load_recipe, open_dataset
 from sciml.data.recipe import list_recipes
 from sciml.discretize import discrete_residual, discretize
 from sciml.errors import CheckpointError, DatasetError
-from sciml.problems import BoxProblem, Darcy, Evolving
+from sciml.problems import BoxProblem, Darcy, Evolving, Incompressible
 from sciml.training import TrainSettings, evaluate, load_operator, solving, train
 from sciml.training import speed as speed_of
 from sciml.training.evaluation import TrainedOperator
@@ -250,7 +250,7 @@ def test_imported_samples_have_errors_but_no_residual_and_no_other_resolution(tm
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_recipes() if isinstance(recipe.problem, BoxProblem)])
 def test_every_shipped_recipe_on_a_grid_can_be_learned_and_judged(name: str, tmp_path: Path) -> None:
-    evolving = isinstance(load_recipe(name).problem, Evolving)
+    evolving, flowing = (isinstance(load_recipe(name).problem, kind) for kind in (Evolving, Incompressible))
     overrides = [f"problem.resolution={32 if evolving else 8}", "data.test=0.2"]
     if name in ("navier-stokes", "kolmogorov", "decaying-turbulence"):  # few cells hold a thicker flow, and a short one is made fast
         overrides += ["problem.viscosity=0.1" if name != "navier-stokes" else "problem.viscosity=0.005", "problem.times=[1.0]"]
@@ -261,7 +261,7 @@ def test_every_shipped_recipe_on_a_grid_can_be_learned_and_judged(name: str, tmp
     samples = open_dataset(tmp_path / "data", "test")
     assert load_operator(tmp_path / "run").inputs.names == (*samples.inputs, *samples.scalars)
     assert set(samples.inputs) | set(samples.scalars) == set(recipe.problem.inputs)
-    if evolving or recipe.data.oversampling > 1:
+    if evolving or flowing or recipe.data.oversampling > 1:
         assert details["residual"] is None
     else:
         assert all(math.isfinite(value) for value in details["residual"]["relative_dual"]["per_sample"])

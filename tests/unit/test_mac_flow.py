@@ -1,5 +1,7 @@
 """The staggered-grid flow solver: conservation, symmetry, balances, and what it says where it cannot go on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -242,6 +244,38 @@ def test_sides_that_do_not_balance():
     history = march_mac(MACFlow((8, 4), (2.0, 1.0), 0.1, [(later, Inflow((1.0, 0.0))), STILL]), (0.0, 1.0))
     assert history.status is MACStatus.IMBALANCE
     assert history.ts[-1] == pytest.approx(0.5, abs=0.1)
+
+
+def test_solids_that_close_the_channel():
+    dam = np.zeros((8, 6), bool)
+    dam[np.arange(2, 8), np.arange(6)] = True
+    dam[np.arange(2, 7), np.arange(1, 6)] = True
+    flow = MACFlow((8, 6), (1.0, 1.0), 0.1, [(Inflow((1.0, 0.0)), Outflow()), STILL], solid=dam)
+    history = march_mac(flow, (0.0, 1.0))
+    assert history.status is MACStatus.IMBALANCE
+    assert "cut an inflow off" in history.diagnosis
+    dam[4, 2:4] = dam[3, 2] = False  # a way through
+    assert march_mac(replace(flow, solid=dam), (0.0, 0.1)).status is MACStatus.SUCCESS
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_all_ways_to_the_pressure_agree(dimension, monkeypatch):
+    """Around random solids that also enclose pockets, and touch sides: capacitance matrix, factors or multigrid give the same flow."""
+    shape = (12, 10, 8)[:dimension]
+    solid = np.random.default_rng(1).random(shape) < 0.1 * dimension
+    solid[0] = solid[-1] = False
+    solid[4:7, 3:6] = True
+    solid[5, 4] = False
+    inflow = Inflow((1.0, *(0.0,) * (dimension - 1)))
+    flow = MACFlow(shape, (1.2, 1.0, 0.8)[:dimension], 0.1, [(inflow, Outflow()), STILL, FREE][:dimension], solid=solid)
+    states = []
+    for largest in (2000, 0):
+        monkeypatch.setattr("solvers.flow.mac_pressure._LARGEST_CAPACITANCE", largest)
+        states.append(march_mac(flow, (0.0, 0.05), dt=2e-3).raise_for_status())
+    assert (states[1].info["pressure_iterations"] > 0) == (dimension == 3)
+    scale = np.abs(states[0].velocity[0]).max()
+    for c in range(dimension):
+        assert states[1].velocity[c] == pytest.approx(states[0].velocity[c], abs=1e-10 * scale)
 
 
 def test_limit_on_steps_and_times_that_are_kept():
