@@ -1,8 +1,8 @@
 """Fast direct solves around solids: transforms for the whole box, corrected on the faces of the solids by a dense capacitance matrix.
 
-With A0 the operator of the box and W the differences across the cut faces, the operator around the solids is A0 + W D W^T, and by Woodbury's
-formula its inverse takes two solves with A0 and one dense product of the size of W (Buzbee, Dorr, George and Golub, "The direct solution of the
-discrete Poisson equation on irregular regions", SIAM J. Numer. Anal. 8 (1971), section 4).
+With A0 the operator of the box and W the differences across the cut faces, the operator around the solids is A0 + W D W^T, and by
+Woodbury's formula its inverse takes two solves with A0 and one dense product of the size of W (Buzbee, Dorr, George and Golub, "The direct
+solution of the discrete Poisson equation on irregular regions", SIAM J. Numer. Anal. 8 (1971), section 4).
 """
 
 from __future__ import annotations

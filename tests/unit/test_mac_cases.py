@@ -2,8 +2,11 @@
 
 import pytest
 
+from sciml.errors import InputError
 from solvers.flow import mac_stepper
+from validation.benchmarks import cavity
 from validation.cases import cavity_mac, poiseuille, womersley
+from validation.peers import openfoam
 
 
 def failed(report):
@@ -35,3 +38,25 @@ def test_wrong_viscosity_is_found(monkeypatch, factor):
     monkeypatch.setattr(mac_stepper.Stepper, "_coefficients", wrong)
     assert len(failed(poiseuille.run(resolution=8))) >= 2
     assert len(failed(womersley.run(resolution=32))) >= 2
+
+
+def test_benchmark_says_why_the_peer_is_left_out(monkeypatch):
+    monkeypatch.setattr("validation.peers.openfoam.PROGRAMS", ("icoFoamThatIsNotThere",))
+    report = cavity.run(largest=32)
+    assert report.details["peer"] == "left out: icoFoamThatIsNotThere is not on the path"
+    assert [check.name for check in report.checks] == ["order of the last refinement"]
+    assert report.passed
+    with pytest.raises(InputError, match="reynolds = 250"):
+        cavity.run(reynolds=250)
+
+
+@pytest.mark.skipif(openfoam.missing() is not None, reason="icoFoam is not installed: apt-get install openfoam")
+def test_the_peer_computes_the_same_flow():
+    """Two codes, one flow: their profiles deviate from one another by their errors."""
+    report = cavity.run(largest=32)
+    own, theirs = report.details["own"][-1], report.details[openfoam.version()][-1]
+    assert 0.5 < theirs["error"] / own["error"] < 2
+    flow = openfoam.cavity(32, 100, 20.0, 0.8).velocity
+    exact = cavity_mac.profile(cavity_mac.march(32, 100)).extrema
+    assert flow[0][15:17].mean(axis=0).min() == pytest.approx(exact[0], abs=3e-3)
+    assert flow[1][:, 15:17].mean(axis=1).max() == pytest.approx(exact[1], abs=3e-3)

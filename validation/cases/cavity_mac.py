@@ -45,15 +45,15 @@ def run(*, resolution: int = 96) -> CheckReport:
         one, two, exact = profile(coarse), profile(fine), converged(reynolds)
         ratio = (len(fine.velocity[1][-1]) / len(coarse.velocity[1][-1])) ** 2
         limit = Profile(*((ratio * f - c) / (ratio - 1) for c, f in zip(_parts(one), _parts(two), strict=True)))
-        order = float(np.log(_distance(one, exact) / _distance(two, exact)) / np.log(ratio) * 2)
+        order = float(np.log(distance(one, exact) / distance(two, exact)) / np.log(ratio) * 2)
         checks += [
             Check(f"Re = {reynolds}: order", order, "in", (1.7, 2.3), reference="second-order differences", status="exact"),
-            _check(f"Re = {reynolds}: profiles on the finer grid", _distance(two, exact), constant / resolution**2),
-            _check(f"Re = {reynolds}: profiles, extrapolated", _distance(limit, exact), 5e-4),
+            _check(f"Re = {reynolds}: profiles on the finer grid", distance(two, exact), constant / resolution**2),
+            _check(f"Re = {reynolds}: profiles, extrapolated", distance(limit, exact), 5e-4),
             _check(f"Re = {reynolds}: extrema of the profiles, extrapolated", float(np.abs(limit.extrema - exact.extrema).max()), 2e-4),
             Check(f"Re = {reynolds}: largest |du/dt|", fine.rate, "<=", STEADY, reference="steady"),
         ]
-        details[f"Re = {reynolds}"] = {"steps": fine.steps, "time": float(fine.ts[-1]), "deviation": _distance(two, exact)}
+        details[f"Re = {reynolds}"] = {"steps": fine.steps, "time": float(fine.ts[-1]), "deviation": distance(two, exact)}
         figures += _figures(reynolds, fine, exact)
     return CheckReport("cavity-mac", checks, time.perf_counter() - start, {**details, "figures": figures})
 
@@ -72,7 +72,7 @@ def profile(history: MACHistory) -> Profile:
     points = np.concatenate([[0.0], (np.arange(n) + 0.5) / n, [1.0]])
     along_y = CubicSpline(points, np.concatenate([[0.0], u[n // 2], [1.0]]))
     along_x = CubicSpline(points, np.concatenate([[0.0], v[:, n // 2], [0.0]]))
-    y, x = (np.array([float(line[axis]) for line in rows(f"cavity_converged_{name}")]) for name, axis in (("u", "y"), ("v", "x")))
+    y, x = stations()
     dense = np.linspace(0, 1, 4001)
     return Profile(along_y(y), along_x(x), np.array([along_y(dense).min(), along_x(dense).max(), along_x(dense).min()]))
 
@@ -88,7 +88,14 @@ def _parts(one: Profile) -> tuple[Array, Array, Array]:
     return one.u, one.v, one.extrema
 
 
-def _distance(one: Profile, exact: Profile) -> float:
+def stations() -> tuple[Array, Array]:
+    """Where the tables give u (values of y, on x = 1/2) and v (values of x, on y = 1/2)."""
+    y, x = (np.array([float(line[axis]) for line in rows(f"cavity_converged_{name}")]) for name, axis in (("u", "y"), ("v", "x")))
+    return y, x
+
+
+def distance(one: Profile, exact: Profile) -> float:
+    """Largest deviation of two profiles at the stations."""
     return float(max(np.abs(one.u - exact.u).max(), np.abs(one.v - exact.v).max()))
 
 
@@ -100,7 +107,7 @@ def _figures(reynolds: int, history: MACHistory, exact: Profile) -> list[dict[st
     u, v = history.velocity[0][-1], history.velocity[1][-1]
     n = len(v)
     points = (np.arange(n) + 0.5) / n
-    y, x = (np.array([float(line[axis]) for line in rows(f"cavity_converged_{name}")]) for name, axis in (("u", "y"), ("v", "x")))
+    y, x = stations()
     found = {"u over y": (points, u[n // 2]), "v over x": (points, v[:, n // 2])}
     reference = {"u, converged": (y, exact.u, "points"), "v, converged": (x, exact.v, "points")}
     psi = np.concatenate([np.zeros((n + 1, 1)), np.cumsum(u, axis=1)], axis=1) / n
