@@ -219,7 +219,7 @@ class _March:
             if dt > largest * (1 + 1e-9):
                 return MACStatus.UNSTABLE_STEP, f"dt = {dt:.6g} is unstable at t = {stepper.t:.6g}, take at most {largest:.6g}"
             try:
-                moved = stepper.step(dt, target)
+                moved = stepper.step(dt, target, measure=self.steady_rate > 0)
             except Imbalance as error:
                 return MACStatus.IMBALANCE, str(error)
             if not moved:
@@ -228,7 +228,7 @@ class _March:
             self.used = [min(self.used[0], dt), max(self.used[1], dt)]
             if self.callback is not None:
                 self.callback(MACState(stepper))
-            if stepper.rate <= self.steady_rate:
+            if self.steady_rate > 0 and stepper.rate <= self.steady_rate:
                 return MACStatus.STEADY, MACStatus.STEADY.value
         return None, ""
 

@@ -133,8 +133,11 @@ class Stepper:
     def largest_step(self) -> float:
         return self.flow.largest_step(self.speeds)
 
-    def step(self, dt: float, t1: float) -> bool:
-        """Advance to t1; False where the new state is not finite, which leaves the old one in place."""
+    def step(self, dt: float, t1: float, *, measure: bool = False) -> bool:
+        """Advance to t1; False where the new state is not finite, which leaves the old one in place.
+
+        `measure` notes in `rate` how fast the old state changed: the first stage is an explicit Euler step.
+        """
         begun, t0 = self.u, self.t
         source = begun
         for stage, target in enumerate((self.spare, self.other, self.spare)):
@@ -142,14 +145,15 @@ class Stepper:
             weight = _WEIGHT[stage] * dt
             self._advance(target, source, _DECAY[stage], weight)
             self._project(target, weight, t1 if stage == 2 else t0 + _TIME[stage] * dt)
-            if stage == 0:
+            if stage == 0 and measure:
                 change = kernels.largest_change(target, source, self.first, self.last) / weight
             source = target
         if not self._survey(source):
             self.values.update(t0)
             return False
         self.u, self.spare, self.t, self.dt = source, begun, t1, dt
-        self.rate = change / max(float(self.speeds.max()), _TINY)
+        if measure:
+            self.rate = change / max(float(self.speeds.max()), _TINY)
         return True
 
     def _advance(self, target: Array, source: Array, decay: float, weight: float) -> None:

@@ -348,3 +348,10 @@ def test_no_solid_no_force():
         states[-1].solid_force()
     with pytest.raises(ValueError, match="no scalar"):
         _ = states[-1].scalar
+
+
+def test_a_flow_at_rest_stays_so_until_the_end():
+    flow = MACFlow((8, 8), (1.0, 1.0), 0.1, [STILL, STILL])
+    history = march_mac(flow, (0.0, 1.0), save_at=[0.5, 1.0])
+    assert (history.status, history.ts.tolist(), history.rate) == (MACStatus.SUCCESS, [0.5, 1.0], 0.0)
+    assert march_mac(flow, (0.0, 1.0), steady_rate=1e-6).status is MACStatus.STEADY
