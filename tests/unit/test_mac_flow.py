@@ -1,12 +1,13 @@
 """The staggered-grid flow solver: conservation, symmetry, balances, and what it says where it cannot go on."""
 
+import doctest
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from solvers import SolverError
-from solvers.flow import CarriedScalar, Inflow, MACFlow, MACStatus, Outflow, Periodic, Slip, Wall, march_mac
+from solvers.flow import CarriedScalar, Inflow, MACFlow, MACStatus, Outflow, Periodic, Slip, Wall, mac_march, march_mac
 from solvers.flow.mac_march import MACState
 from solvers.flow.mac_stepper import Stepper
 
@@ -355,3 +356,8 @@ def test_a_flow_at_rest_stays_so_until_the_end():
     history = march_mac(flow, (0.0, 1.0), save_at=[0.5, 1.0])
     assert (history.status, history.ts.tolist(), history.rate) == (MACStatus.SUCCESS, [0.5, 1.0], 0.0)
     assert march_mac(flow, (0.0, 1.0), steady_rate=1e-6).status is MACStatus.STEADY
+
+
+def test_docstrings_run():
+    result = doctest.testmod(mac_march)
+    assert (result.attempted > 2, result.failed) == (True, 0)
