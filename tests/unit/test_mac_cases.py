@@ -5,7 +5,7 @@ import pytest
 from sciml.errors import InputError
 from solvers.flow import mac_stepper
 from validation.benchmarks import cavity
-from validation.cases import cavity_mac, poiseuille, womersley
+from validation.cases import cavity_mac, cylinder_mac, poiseuille, womersley
 from validation.peers import openfoam
 
 
@@ -60,3 +60,8 @@ def test_the_peer_computes_the_same_flow():
     exact = cavity_mac.profile(cavity_mac.march(32, 100)).extrema
     assert flow[0][15:17].mean(axis=0).min() == pytest.approx(exact[0], abs=3e-3)
     assert flow[1][:, 15:17].mean(axis=1).max() == pytest.approx(exact[1], abs=3e-3)
+
+
+@pytest.mark.slow
+def test_cylinder():
+    assert failed(cylinder_mac.run()) == []
