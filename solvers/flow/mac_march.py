@@ -121,6 +121,7 @@ def march_mac(
     Raises
     ------
     ValueError : for an argument that makes no sense.
+    SolverError : iterations for the pressure did not converge; only around solids in space, where there are iterations.
 
     Examples
     --------

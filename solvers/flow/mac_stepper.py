@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 _DECAY, _WEIGHT, _TIME = (0.0, -5 / 9, -153 / 128), (1 / 3, 15 / 16, 8 / 15), (1 / 3, 3 / 4, 1.0)
 #: Net flow through sides that are all prescribed, over the flow through them, that is left to rounding.
 _BALANCED = 1e-10
-#: Divergence times cell size over velocity that iterations may leave, and relative residual of a pressure that is asked for.
-_DIVERGENCE, _ACCURACY = 2e-13, 1e-12
+#: Root mean square of divergence times cell size over velocity that iterations may leave, and relative residual of a pressure that is asked for.
+_DIVERGENCE, _ACCURACY = 5e-14, 1e-12
 #: The same of a divergence that no pressure can remove.
 _CUT_OFF = 1e-8
 _TINY = float(np.finfo(float).tiny)
@@ -195,8 +195,8 @@ class Stepper:
             self._refuse_imbalance(t)
         kernels.fill_sides(u, self.kinds, self.sizes, self.values.arrays, True)
         kernels.divergence(u, self.scales, self.rhs)
-        tolerance = max(_DIVERGENCE * float(self.speeds.max() * self.scales.max()), _TINY)
-        psi = self.pressure.solve(self.rhs.reshape(self.flow.shape), weight, tolerance).reshape(self.rhs.shape)
+        allowed = _DIVERGENCE * float(self.speeds.max() * self.scales.max()) * self.rhs.size**0.5
+        psi = self.pressure.solve(self.rhs.reshape(self.flow.shape), weight, allowed).reshape(self.rhs.shape)
         kernels.subtract_gradient(u, psi, self.kinds, self.scales)
         if self.solids is not None:
             kernels.close_faces(u.reshape(-1), self.solids.closed)
@@ -237,7 +237,7 @@ class Stepper:
         kernels.fill_sides(self.tendency, self.kinds, self.sizes, rates, True)
         kernels.divergence(self.tendency, self.scales, self.rhs)
         rhs = self.rhs.reshape(self.flow.shape)
-        pressure = self.pressure.solve(rhs, 1.0, max(_ACCURACY * float(np.linalg.norm(rhs)), _TINY)).copy()
+        pressure = self.pressure.solve(rhs, 1.0, _ACCURACY * float(np.linalg.norm(rhs))).copy()
         fluid = np.ones(self.flow.shape, bool) if self.flow.solid is None else ~self.flow.solid
         if self.pressure.closed:
             pressure -= pressure[fluid].mean()
