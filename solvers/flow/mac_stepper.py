@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 _DECAY, _WEIGHT, _TIME = (0.0, -5 / 9, -153 / 128), (1 / 3, 15 / 16, 8 / 15), (1 / 3, 3 / 4, 1.0)
 #: Net flow through sides that are all prescribed, over the flow through them, that is left to rounding.
 _BALANCED = 1e-10
-#: Root mean square of divergence times cell size over velocity that iterations may leave, and relative residual of a pressure that is asked for.
+#: Root mean square of divergence times cell size over velocity that iterations may leave; relative residual of a pressure asked for.
 _DIVERGENCE, _ACCURACY = 5e-14, 1e-12
 #: The same of a divergence that no pressure can remove.
 _CUT_OFF = 1e-8

@@ -27,7 +27,7 @@ from sciml.data.recipe import Recipe, block_centres, load_recipe
 from sciml.discretize import SemiDiscrete, SteadyFlow, discretize, evolve, fields_of, march_to_rest
 from sciml.errors import InputError
 from sciml.fields import BinaryField, Disks
-from sciml.problems import BoxProblem, Burgers, Evolving, NavierStokes, Problem, seed_words
+from sciml.problems import BoxProblem, Burgers, ChannelObstacles, Evolving, NavierStokes, Problem, seed_words
 from solvers import linear_solve
 from validation.options import check_between
 
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 RTOL = 1e-10
 LARGEST_ERROR = 0.05
+STAIRCASE_ERROR = 0.1  # solids whose sides are those of cells: a velocity across the channel is small, and bent by them alone
 _SMOOTH, _JUMPS = (1.8, 2.3), (0.7, 1.5)
 
 
@@ -80,7 +81,8 @@ def _checks(problem: Problem, figures: Mapping[str, Mapping[str, float | None]])
             checks.append(Check(f"order of {name}", order, "in", _JUMPS if jumps else _SMOOTH, reference=reference))
         assert error is not None
         what = f"relative L2 error of the {name} that is stored"
-        checks.append(Check(what, error, "<=", LARGEST_ERROR, reference="difference to a grid three times as fine"))
+        limit = STAIRCASE_ERROR if isinstance(problem, ChannelObstacles) else LARGEST_ERROR
+        checks.append(Check(what, error, "<=", limit, reference="difference to a grid three times as fine"))
     return checks
 
 
