@@ -19,7 +19,7 @@ def test_cases_pass_on_coarse_grids():
 
 
 def test_natural_convection_on_coarse_grids():
-    report = natural_convection_mac.run(resolution=24)
+    report = natural_convection_mac.run(resolution=32)
     assert [name for name in failed(report) if "Ra = 10000" not in name] == []
 
 
