@@ -10,7 +10,8 @@ gradient does not depend on time or state, projecting every stage is the Runge-K
 leaves over (Sanderse and Koren, "Accuracy analysis of explicit Runge-Kutta methods applied to the incompressible Navier-Stokes equations",
 J. Comput. Phys. 231 (2012)): no splitting error, no intermediate boundary condition to get wrong, third order in time for the velocity.
 A pressure of the last stage would be of first order only. So it is computed where it is asked for, from the velocity alone,
-``div grad p = div F(u) - d/dt (div u of the sides)``, which gives it the order of the velocity.
+``div grad p = div F(u) - d/dt (div u of the sides)``, which gives it the order of the velocity, except in the corners of a box, where
+it is of first order in the cell's size.
 
 Diffusion is explicit, too. A step with implicit diffusion and AB2 advection needs a Helmholtz solve for each component beside the pressure
 and stays below a Courant number of about 0.6, where three stages reach 1.73: it would win only for cell Reynolds numbers |u| h / nu below

@@ -143,7 +143,7 @@ class Stepper:
         for stage, target in enumerate((self.spare, self.other, self.spare)):
             self._set_force(t0 + (dt * _TIME[stage - 1] if stage else 0.0))
             weight = _WEIGHT[stage] * dt
-            self._advance(target, source, _DECAY[stage], weight)
+            self.advance(target, source, _DECAY[stage], weight)
             self._project(target, weight, t1 if stage == 2 else t0 + _TIME[stage] * dt)
             if stage == 0 and measure:
                 change = kernels.largest_change(target, source, self.first, self.last) / weight
@@ -156,7 +156,8 @@ class Stepper:
             self.rate = change / max(float(self.speeds.max()), _TINY)
         return True
 
-    def _advance(self, target: Array, source: Array, decay: float, weight: float) -> None:
+    def advance(self, target: Array, source: Array, decay: float, weight: float) -> None:
+        """``tendency = decay tendency + F(source)``, ``target = source + weight tendency``, neither projected nor with its sides."""
         factors = (decay, weight)
         kernels.advance(target, source, self.tendency, self.force, self.first, self.last, self.coefficients, factors)
         if self.solids is not None:
@@ -220,7 +221,7 @@ class Stepper:
     def rate_now(self) -> float:
         """Largest ``|du/dt|`` over the largest velocity, with the sides as they are."""
         self._set_force(self.t)
-        self._advance(self.other, self.u, 0.0, 1.0)
+        self.advance(self.other, self.u, 0.0, 1.0)
         self._project(self.other, 1.0, self.t)
         return float(kernels.largest_change(self.other, self.u, self.first, self.last)) / max(float(self.speeds.max()), _TINY)
 
@@ -232,7 +233,7 @@ class Stepper:
     def find_pressure(self) -> Array:
         """The pressure of the state, from its velocity, of the grid's shape."""
         self._set_force(self.t)
-        self._advance(self.other, self.u, 0.0, 1.0)
+        self.advance(self.other, self.u, 0.0, 1.0)
         rates = self.values.rates(self.t, 1e-2 * self.dt)
         kernels.fill_sides(self.tendency, self.kinds, self.sizes, rates, True)
         kernels.divergence(self.tendency, self.scales, self.rhs)

@@ -67,7 +67,7 @@ def test_convection_makes_no_energy_and_no_momentum(sides):
     flow = MACFlow((6, 8, 7), (1.0, 1.3, 0.8), 0.0, sides)
     stepper = Stepper(flow, 0.0, random_velocity(flow), np.zeros(()))
     stepper.project_start()
-    stepper._advance(stepper.other, stepper.u, 0.0, 1.0)
+    stepper.advance(stepper.other, stepper.u, 0.0, 1.0)
     power, scale = 0.0, 0.0
     for c in range(3):
         where = (c, *(slice(int(a), int(b)) for a, b in zip(stepper.first[c], stepper.last[c], strict=True)))

@@ -71,7 +71,7 @@ def _loops(stepper: Stepper) -> None:
     """What three stages do beside transforms."""
     psi = stepper.rhs
     for _ in range(_STAGES):
-        stepper._advance(stepper.other, stepper.u, 0.0, 0.0)
+        stepper.advance(stepper.other, stepper.u, 0.0, 0.0)
         kernels.fill_sides(stepper.other, stepper.kinds, stepper.sizes, stepper.values.arrays, True)
         kernels.divergence(stepper.other, stepper.scales, psi)
         kernels.subtract_gradient(stepper.other, psi, stepper.kinds, stepper.scales)
