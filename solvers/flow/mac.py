@@ -43,8 +43,8 @@ class CarriedScalar:
 class MACFlow:
     """A flow problem on a grid of equal cells; density is one.
 
-    Boundary layers are resolved by refining everywhere. Where a cell's Reynolds number ``|u| h / nu`` exceeds about 2, central differences let
-    waves of the cell's size appear beside sharp edges, which conserve energy and do not grow.
+    Boundary layers are resolved by refining everywhere. Where a cell's Reynolds number ``|u| h / nu`` exceeds about 2, central differences
+    let waves of the cell's size appear beside sharp edges, which conserve energy and do not grow.
 
     Parameters
     ----------
