@@ -10,9 +10,9 @@ import numpy as np
 from sciml.data.recipe import Recipe
 from sciml.data.shard import Sample
 from sciml.discretize import (
+    MarchedFlow,
     Residual,
     SemiDiscrete,
-    SteadyFlow,
     discrete_residual,
     evolve,
     fields_of,
@@ -63,7 +63,7 @@ def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> 
     return Evolved(fields, residual, int(trajectory.steps), METHOD, seconds)
 
 
-def solve_flow(recipe: Recipe, parameters: Sample, system: SteadyFlow) -> Evolved:
+def solve_flow(recipe: Recipe, parameters: Sample, system: MarchedFlow) -> Evolved:
     """March a flow to rest and certify it; raises `Unsolved` where it does not come to rest."""
     problem, rtol = recipe.problem, recipe.solver.rtol
     assert isinstance(problem, Incompressible)

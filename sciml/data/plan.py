@@ -21,7 +21,7 @@ from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.sequence import sequence_length
 from sciml.data.shard import Sample
 from sciml.data.solve import discretized, draw, refuse_unfit_method, solve_samples
-from sciml.discretize import LinearSystem, SemiDiscrete, SteadyFlow
+from sciml.discretize import LinearSystem, MarchedFlow, SemiDiscrete
 from sciml.errors import DatasetError, RecipeError
 from sciml.problems import BoxProblem, seed_words
 from sciml.problems.mesh_elliptic import mesh_of
@@ -111,13 +111,13 @@ def _unknowns(recipe: Recipe) -> int:
     return int(np.prod(recipe.solved_problem.domain.shape))
 
 
-def _discretised(recipe: Recipe, index: int) -> tuple[Sample, LinearSystem | SemiDiscrete | SteadyFlow]:
+def _discretised(recipe: Recipe, index: int) -> tuple[Sample, LinearSystem | SemiDiscrete | MarchedFlow]:
     words = seed_words(recipe.data.seed, STREAMS["train"], index)
     parameters = draw(recipe, words)
     return parameters, discretized(recipe, words, parameters)
 
 
-def _timed(recipe: Recipe) -> tuple[Recipe, Sample, LinearSystem | SemiDiscrete | SteadyFlow]:
+def _timed(recipe: Recipe) -> tuple[Recipe, Sample, LinearSystem | SemiDiscrete | MarchedFlow]:
     """The recipe itself, or on a coarser grid where one sample would already take long; and its first sample's parameters and system."""
     problem, unknowns = recipe.problem, _unknowns(recipe)
     if unknowns > _TIMED_UNKNOWNS and isinstance(problem, BoxProblem):
@@ -134,10 +134,10 @@ def _fast_length(n: int) -> int:
     return next(length for length in range(n, 0, -1) if sfft.next_fast_len(length) == length)
 
 
-def _methods(recipe: Recipe, system: LinearSystem | SemiDiscrete | SteadyFlow, unknowns: int) -> tuple[tuple[str, ...], str]:
+def _methods(recipe: Recipe, system: LinearSystem | SemiDiscrete | MarchedFlow, unknowns: int) -> tuple[tuple[str, ...], str]:
     if isinstance(system, SemiDiscrete):
         return (METHOD,), "the problem evolves in time"
-    if isinstance(system, SteadyFlow):
+    if isinstance(system, MarchedFlow):
         return (FLOW_METHOD,), "a flow, marched to its steady state on a staggered grid"
     if recipe.solver.method != "auto":
         return (recipe.solver.method,), "the recipe asks for it"
@@ -146,12 +146,12 @@ def _methods(recipe: Recipe, system: LinearSystem | SemiDiscrete | SteadyFlow, u
     return tuple(method.name for method in chosen.methods), chosen.reason
 
 
-def _facts(recipe: Recipe, system: LinearSystem | SemiDiscrete | SteadyFlow, unknowns: int) -> str:
+def _facts(recipe: Recipe, system: LinearSystem | SemiDiscrete | MarchedFlow, unknowns: int) -> str:
     """In words, of `unknowns` where `recipe` stands for the same problem on a finer grid."""
     finer = unknowns / _unknowns(recipe)
     if isinstance(system, SemiDiscrete):
         return f"an initial-value problem with {round(system.state0.size * finer)} coefficients"
-    if isinstance(system, SteadyFlow):
+    if isinstance(system, MarchedFlow):
         return f"incompressible flow in {unknowns:,} cells{'' if system.flow.solid is None else ' with solids among them'}"
     A = system.operator
     _, other = _discretised(recipe, 1)

@@ -21,7 +21,7 @@ from sciml.data.processes import one_thread, stopping
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.sequence import BLOCK, solving_order
 from sciml.data.shard import Certificate, Sample
-from sciml.discretize import LinearSystem, SemiDiscrete, SteadyFlow, discretize
+from sciml.discretize import LinearSystem, MarchedFlow, SemiDiscrete, discretize
 from sciml.errors import DatasetError, RecipeError
 from sciml.problems import Evolving, seed_words
 from solvers import Solution, SolverError, Status, linear_solve_many, solve_sequence
@@ -68,7 +68,7 @@ class _Drawn:
     index: int
     words: tuple[int, ...]
     parameters: dict[str, np.ndarray]
-    system: LinearSystem | SemiDiscrete | SteadyFlow
+    system: LinearSystem | SemiDiscrete | MarchedFlow
     seconds: float
 
 
@@ -89,7 +89,7 @@ def draw(recipe: Recipe, words: Sequence[int]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, dtype) for name, value in recipe.solved_problem.sample(words, dtype).items()}
 
 
-def discretized(recipe: Recipe, words: Sequence[int], parameters: Sample) -> LinearSystem | SemiDiscrete | SteadyFlow:
+def discretized(recipe: Recipe, words: Sequence[int], parameters: Sample) -> LinearSystem | SemiDiscrete | MarchedFlow:
     """`discretize` for parameters that were drawn from `words`; what rounding made of them is told in terms of their laws.
 
     Raises
@@ -113,7 +113,7 @@ def _refuse_unrepresentable(recipe: Recipe, words: Sequence[int], parameters: Sa
             raise RecipeError(f"the law of {name!r} gives {worst:.3g}, which {recipe.data.dtype} cannot hold: {remedy}")
 
 
-def refuse_unfit_method(recipe: Recipe, system: LinearSystem | SemiDiscrete | SteadyFlow) -> None:
+def refuse_unfit_method(recipe: Recipe, system: LinearSystem | SemiDiscrete | MarchedFlow) -> None:
     """Raise `RecipeError` where `solver.method` cannot solve this system of the recipe."""
     method = recipe.solver.method
     if method == "auto" or method in RECYCLING or not isinstance(system, LinearSystem) or method in (fits := fitting(system.operator)):
@@ -140,7 +140,7 @@ def _solve(recipe: Recipe, stream: int, group: Sequence[_Drawn]) -> list[Solved]
     if not isinstance(system, LinearSystem):
         (drawn,) = group
         try:
-            if isinstance(system, SteadyFlow):
+            if isinstance(system, MarchedFlow):
                 evolved = solve_flow(recipe, drawn.parameters, system)
             else:
                 evolved = solve_evolving(recipe, drawn.parameters, system)

@@ -4,14 +4,14 @@ from sciml.discretize import burgers, convection_diffusion, flow, heat, helmholt
 from sciml.discretize.evolution import evolve, fields_of, temporal_error
 from sciml.discretize.flow import march_to_rest, steady_error
 from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize, linear_system
+from sciml.discretize.marched_flow import MarchedFlow
 from sciml.discretize.semi_discrete import SemiDiscrete
-from sciml.discretize.steady_flow import SteadyFlow
 
 __all__ = [
     "LinearSystem",
+    "MarchedFlow",
     "Residual",
     "SemiDiscrete",
-    "SteadyFlow",
     "discrete_residual",
     "discretize",
     "evolve",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.discretize.linear import Residual, discretize
-from sciml.discretize.steady_flow import SteadyFlow
+from sciml.discretize.marched_flow import MarchedFlow
 from sciml.problems.incompressible import Cavity, ChannelObstacles, Incompressible
 from sciml.problems.problem import Parameters
 from solvers.flow import Inflow, MACFlow, MACHistory, Outflow, Wall, march_mac
@@ -22,7 +22,7 @@ _COURANT, _OTHER_COURANT = 0.8, 0.55
 _PATIENCE, _NEVER = 100_000, 1e12
 
 
-def march_to_rest(system: SteadyFlow, rtol: float) -> MACHistory:
+def march_to_rest(system: MarchedFlow, rtol: float) -> MACHistory:
     """March from rest until the error of the velocity is about `rtol` of its largest value; STEADY is the status of success."""
     return march_mac(system.flow, (0.0, _NEVER), courant=_COURANT, steady_rate=rtol * system.decay, max_steps=_PATIENCE)
 
@@ -38,7 +38,7 @@ def steady_error(problem: Incompressible, parameters: Parameters, fields: Mappin
         the march found no steady state. ``relative_dual`` is NaN; ``rounding`` that of fields stored in float32, 2^-24.
     """
     system = discretize(problem, parameters)
-    assert isinstance(system, SteadyFlow)
+    assert isinstance(system, MarchedFlow)
     rate, begin = rtol / 4 * system.decay, system.faces(fields)
     history = march_mac(system.flow, (0.0, _NEVER), begin, courant=_OTHER_COURANT, steady_rate=rate, max_steps=_PATIENCE)
     reference = system.unpack(history)
@@ -51,7 +51,7 @@ def steady_error(problem: Incompressible, parameters: Parameters, fields: Mappin
 
 
 @discretize.register
-def _cavity(problem: Cavity, parameters: Parameters) -> SteadyFlow:
+def _cavity(problem: Cavity, parameters: Parameters) -> MarchedFlow:
     problem.check(parameters)
     length, height = problem.grid.extent
 
@@ -70,11 +70,11 @@ def _cavity(problem: Cavity, parameters: Parameters) -> SteadyFlow:
     viscosity = float(problem.value("viscosity", parameters))
     across_x = (along_y(speed("x_low")), along_y(speed("x_high")))
     across_y = (along_x(speed("y_low")), along_x(speed("y_high")))
-    return SteadyFlow(MACFlow(problem.grid.shape, problem.grid.extent, viscosity, (across_x, across_y)))
+    return MarchedFlow(MACFlow(problem.grid.shape, problem.grid.extent, viscosity, (across_x, across_y)))
 
 
 @discretize.register
-def _channel(problem: ChannelObstacles, parameters: Parameters) -> SteadyFlow:
+def _channel(problem: ChannelObstacles, parameters: Parameters) -> MarchedFlow:
     problem.check(parameters)
     height, n = problem.grid.extent[1], problem.grid.shape[1]
 
@@ -86,4 +86,4 @@ def _channel(problem: ChannelObstacles, parameters: Parameters) -> SteadyFlow:
     viscosity = float(problem.value("viscosity", parameters))
     sides = ((Inflow((lambda x, y: parabola(y / height), 0.0)), Outflow()), (Wall(), Wall()))
     flow = MACFlow(problem.grid.shape, problem.grid.extent, viscosity, sides, solid=solid if solid.any() else None)
-    return SteadyFlow(flow, parabola(problem.grid.centers(1) / height))
+    return MarchedFlow(flow, parabola(problem.grid.centers(1) / height))

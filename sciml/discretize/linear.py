@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sciml.discretize.marched_flow import MarchedFlow
 from sciml.discretize.semi_discrete import SemiDiscrete
-from sciml.discretize.steady_flow import SteadyFlow
 from sciml.errors import DatasetError
 from sciml.grid import Grid
 from sciml.problems.base import BoxProblem
@@ -48,7 +48,7 @@ class LinearSystem:
 
 
 @singledispatch
-def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiDiscrete | SteadyFlow:
+def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiDiscrete | MarchedFlow:
     """Assemble the linear system of a steady problem, what an evolving one integrates, or a flow; register another kind with
     ``@discretize.register``.
 
@@ -63,7 +63,7 @@ def discretize(problem: Problem, parameters: Parameters) -> LinearSystem | SemiD
 def linear_system(problem: Problem, parameters: Parameters) -> LinearSystem:
     """`discretize` of a steady linear problem; raises TypeError for any other."""
     system = discretize(problem, parameters)
-    if isinstance(system, SteadyFlow):
+    if isinstance(system, MarchedFlow):
         raise TypeError(f"problem kind {problem.kind!r} is a flow: it has no linear system, and its fields a `steady_error`")
     if not isinstance(system, LinearSystem):
         raise TypeError(f"problem kind {problem.kind!r} evolves in time: it has no linear system, and its fields a `temporal_error`")

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from sciml.discretize import SemiDiscrete, SteadyFlow, discretize, evolve, fields_of, march_to_rest
+from sciml.discretize import MarchedFlow, SemiDiscrete, discretize, evolve, fields_of, march_to_rest
 from sciml.problems import Evolving, Problem
 from sciml.problems.problem import Parameters
 from solvers import Solution, linear_solve
@@ -28,7 +28,7 @@ def solved(problem: Problem, parameters: Parameters, method: str, rtol: float) -
         assert isinstance(problem, Evolving)
         trajectory = evolve(problem, system, rtol)
         return fields_of(system, trajectory), trajectory
-    if isinstance(system, SteadyFlow):
+    if isinstance(system, MarchedFlow):
         history = march_to_rest(system, rtol)
         return system.unpack(history), history
     solution = linear_solve(system.operator, system.rhs, method, rtol=rtol)

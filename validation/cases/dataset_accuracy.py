@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
 from sciml.data.recipe import Recipe, block_centres, load_recipe
-from sciml.discretize import SemiDiscrete, SteadyFlow, discretize, evolve, fields_of, march_to_rest
+from sciml.discretize import MarchedFlow, SemiDiscrete, discretize, evolve, fields_of, march_to_rest
 from sciml.errors import InputError
-from sciml.problems import BoxProblem, Burgers, ChannelObstacles, Evolving, NavierStokes, Problem, seed_words
 from sciml.fields import BinaryField
+from sciml.problems import BoxProblem, Burgers, ChannelObstacles, Evolving, NavierStokes, Problem, seed_words
 from solvers import linear_solve
 from validation.options import check_between
 
@@ -103,7 +103,7 @@ def _solve(recipe: Recipe, problem: Problem, words: Sequence[int]) -> Fields:
     if isinstance(system, SemiDiscrete):
         assert isinstance(problem, Evolving)
         return fields_of(system, evolve(problem, system, recipe.solver.rtol).raise_for_status())
-    if isinstance(system, SteadyFlow):
+    if isinstance(system, MarchedFlow):
         return system.unpack(march_to_rest(system, recipe.solver.rtol).raise_for_status())
     return system.unpack(linear_solve(system.operator, system.rhs, recipe.solver.method, rtol=RTOL).raise_for_status().x)
 

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class SteadyFlow:
+class MarchedFlow:
     """A flow whose steady state is sought from rest.
 
     Attributes
