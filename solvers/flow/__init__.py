@@ -3,7 +3,7 @@
 from solvers.flow.mac import CarriedScalar, MACFlow
 from solvers.flow.mac_march import MACHistory, MACStatus, march_mac
 from solvers.flow.mac_sides import Inflow, Outflow, Periodic, Slip, Wall
-from solvers.flow.periodic import FlowStatus, FlowTrajectory, VorticityFlow, march
+from solvers.flow.periodic import FlowStatus, FlowTrajectory, VelocityFlow, VorticityFlow, march
 from solvers.flow.problem import Flow
 from solvers.flow.state import FlowState
 from solvers.flow.steady import SteadyFlow, SteadyStatus, steady_flow
@@ -25,6 +25,7 @@ __all__ = [
     "SteadyFlow",
     "SteadyStatus",
     "TaylorHood",
+    "VelocityFlow",
     "VorticityFlow",
     "Wall",
     "march",
