@@ -44,7 +44,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml": ({"sciml.data"}, set()),
     "validation": (
         {"sciml", "solvers"},
-        NUMERICS | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py", "the_well"},  # peers among them
+        # peers among them
+        NUMERICS | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py", "the_well", "torch_cfd"},
     ),
 }
 
