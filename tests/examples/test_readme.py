@@ -29,7 +29,7 @@ SCIML = [words[1:] for words in COMMANDS if words[0] == "sciml"]
 
 
 def test_python_blocks_run(tmp_path: Path) -> None:
-    code, _ = PYTHON
+    code, *_ = PYTHON
     assert len(code.splitlines()) == 12
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}  # on a busy machine, threads that spin take for ever
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -48,6 +48,14 @@ def test_a_system_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
     assert method == "multigrid_cg"
     assert 0 < int(iterations) < 40
     assert float(residual) <= 1e-8
+
+
+def test_a_flow_is_marched(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(PYTHON[2], {})
+    shape, energy, dissipation = re.fullmatch(r"(\(.*\)) (\S+) (\S+)\n", capsys.readouterr().out).groups()
+    assert shape == "(64, 64)"
+    assert 0 < float(energy) < 1 / (4 * (16 / 40 + 0.1) ** 2)  # what the laminar flow has
+    assert float(dissipation) > 2 / 40 * float(energy)  # no wave is longer than the side
 
 
 def test_every_key_of_a_recipe_is_listed_with_its_default() -> None:
