@@ -29,7 +29,7 @@ def evolve(problem: Evolving, system: SemiDiscrete, rtol: float, *, dt: float | 
     dt, max_steps : largest step of the first run and limit on the steps of one run, see `solvers.integrate`.
     """
     span = (0.0, problem.times[-1])
-    return integrate(system, span, system.state0, rtol=rtol, dt=dt, save_at=problem.times, max_steps=max_steps)
+    return integrate(system, span, system.state0, "etdrk4", rtol=rtol, dt=dt, save_at=problem.times, max_steps=max_steps)
 
 
 def fields_of(system: SemiDiscrete, trajectory: Trajectory) -> dict[str, Array]:

@@ -1,8 +1,8 @@
-"""The entry point for initial-value problems, and the error control that success rests on.
+"""The entry point for initial-value problems, and global error control.
 
-Local error estimates say little about what a user gets: the error of the state at the times asked for. So the whole interval is
-integrated with equal steps, then again with twice as many, until the results differ by little enough. Where doubling takes a third
-off the error at least, twice the difference of two runs bounds the error of the finer one. Dividing by 2^order - 1, as Richardson's
+Local error estimates say little about what a user gets: the error of the state at the times asked for. With global control the whole
+interval is integrated with equal steps, then again with twice as many, until the results differ by little enough. Where doubling takes a
+third off the error at least, twice the difference of two runs bounds the error of the finer one. Dividing by 2^order - 1, as Richardson's
 extrapolation would, is not safe here: rough initial data of a stiff problem lower the order from 4 to anything between 0.5 and 3.
 Nor is a sudden fall of the differences, which may be a change of sign of the error: from one pair of runs to the next twice the
 difference is taken to fall by no more than a factor of 16, and the first, which has none before it, counts eightfold. The series of
@@ -14,22 +14,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from solvers.integrators.adjoint import replayed
+from solvers.integrators.control import StepControl
 from solvers.integrators.dirk import DIAGONALLY_IMPLICIT
 from solvers.integrators.etdrk4 import ETDRK4
+from solvers.integrators.explicit import EXPLICIT, ExplicitRungeKutta
 from solvers.integrators.exponential import EXPONENTIAL
 from solvers.integrators.imex_multistep import IMEX_MULTISTEP
+from solvers.integrators.kinds import is_complex, is_torch, namespace, state
 from solvers.integrators.linear_part import Operator
+from solvers.integrators.march import March, Task
 from solvers.integrators.method import Method
-from solvers.integrators.terms import Function, SemiLinear, Terms
-from solvers.integrators.trajectory import IntegrationStatus, Trajectory
+from solvers.integrators.newton import Implicit
+from solvers.integrators.sde import STOCHASTIC, AdditiveNoise, Stochastic
+from solvers.integrators.splitting import Split
+from solvers.integrators.terms import Function, SemiLinear, Terms, derivative
+from solvers.integrators.trajectory import Event, IntegrationStatus, Trajectory
 
 Array = NDArray[Any]
-_METHODS: dict[str, Method] = {**DIAGONALLY_IMPLICIT, **IMEX_MULTISTEP, **EXPONENTIAL}
+_METHODS: dict[str, Method] = {**EXPLICIT, **DIAGONALLY_IMPLICIT, **IMEX_MULTISTEP, **EXPONENTIAL, **STOCHASTIC}
 #: Steps over the whole interval in the first run; odd, so that a forcing of period (t1 - t0) / 2^k does not vanish at all stages.
 _FIRST_STEPS = 5
 
@@ -62,36 +70,52 @@ class _Stepping:
 def integrate(
     terms: Any,
     span: tuple[float, float],
-    y0: ArrayLike,
-    method: str = "etdrk4",
+    y0: Any,
+    method: str = "tsit5",
     *,
     rtol: float = 1e-8,
-    atol: float = 0.0,
+    atol: float | None = None,
     dt: float | None = None,
     save_at: Sequence[float] | None = None,
+    events: Sequence[Event] = (),
     batch: int = 0,
     max_steps: int = 1 << 16,
+    control: StepControl | Literal["global", "fixed"] | None = None,
+    dense: bool = False,
+    checkpoints: int | None = None,
 ) -> Trajectory:
-    """Integrate ``y' = f(t, y)``, or a right-hand side of parts, from ``span[0]`` until the global error meets the tolerance.
+    """Integrate ``y' = f(t, y)``, or a right-hand side of parts, from ``span[0]`` to ``span[1]``.
 
     Parameters
     ----------
-    terms : a function f(t, y), or `SemiLinear`, `Implicit` or `Split`, as the method needs.
-    span : (t0, t1) with t0 < t1.
-    y0 : state at t0; computed in float64 or complex128.
-    method : ``"etdrk4"``, ``"etdrk2"`` or ``"lawson4"`` for `SemiLinear` terms; ``"backward_euler"``, ``"tr_bdf2"``, ``"sdirk2"`` or
-        ``"sdirk4"`` for stiff ones; ``"ark3"``, ``"ark4"``, ``"ark5"``, ``"cnab2"``, ``"sbdf2"`` or ``"sbdf3"`` for stiff and
-        for split ones.
-    rtol, atol : a row is done when its error, bounded as above, is at most ``atol + rtol ||y||_2`` at every time of `save_at`.
-    dt : step of the first, coarsest run; None takes a fifth of the interval. Later runs halve it, so that it is a matter of cost only.
-    save_at : increasing times in [t0, t1]; None saves at t1 alone. Nothing is integrated beyond the last.
-    batch : number of leading axes of `y0` that count independent rows. Each row is judged and accepted by itself: its result does
-        not depend on the others, beyond the rounding of transforms over several rows.
-    max_steps : limit on the steps of one run.
+    terms : a function f(t, y), or `SemiLinear`, `Implicit`, `Split`, `Stochastic` or `AdditiveNoise`, as the method needs.
+    span : (t0, t1), also backward in time.
+    y0 : state at t0, a NumPy or torch array, real or complex. Torch differentiates through all steps.
+    method : explicit ``"euler"``, ``"heun"``, ``"ssprk33"``, ``"ssprk54"``, ``"rk4"``, ``"bosh3"``, ``"dopri5"``, ``"tsit5"`` or
+        ``"dop853"``; ``"etdrk4"``, ``"etdrk2"`` or ``"lawson4"`` for `SemiLinear` terms; ``"backward_euler"``, ``"tr_bdf2"``,
+        ``"sdirk2"`` or ``"sdirk4"`` for stiff ones; ``"ark3"``, ``"ark4"``, ``"ark5"``, ``"cnab2"``, ``"sbdf2"`` or ``"sbdf3"`` for
+        stiff and for split ones; the names in `STOCHASTIC` for noise, with fixed steps.
+    rtol, atol : what errors are held against. Local control: the root-mean-square of ``error / (atol + rtol |y|)`` over a row's entries is
+        below 1 in every step; atol None is rtol. Global control: a row is done when the bound on its error is at most
+        ``atol + rtol ||y||_2`` at every time of `save_at`; atol None is 0.
+    dt : the first step; the one step size of fixed steps; None chooses one.
+    save_at : times on the way from t0 to t1, in order; None saves at t1 alone. Without events or dense output nothing is integrated
+        beyond the last.
+    events : signs to look for on the way; not with global control.
+    batch : number of leading axes of `y0` that count independent rows. Each row has its own steps and its own end: its result does
+        not depend on the others, with local control to the bit. f is given a time for each row, as an array that broadcasts against y.
+    max_steps : limit on attempted steps (on the steps of one run with global control).
+    control : `StepControl` holds the local error of every step, which is the default where the method estimates it. ``"global"``
+        repeats the whole interval with halved steps until a bound on the global error is met (see the module), the default
+        for other methods; NumPy states only. ``"fixed"`` takes steps of `dt` and estimates nothing.
+    dense : keep what `Trajectory.dense` needs to give the state at any time.
+    checkpoints : torch states and explicit Runge-Kutta methods only: keep the graph of a gradient in this many parts, each of which is made
+        again when the gradient passes through it. Memory falls to that of one part, for one more pass of evaluations; the square root of
+        the number of steps suits. None keeps the whole graph.
 
     Returns
     -------
-    Trajectory, whose status says whether the tolerance was met.
+    Trajectory, whose status says how it ended; whatever was reached is in it.
 
     Raises
     ------
@@ -103,35 +127,127 @@ def integrate(
     The logistic equation y' = y - y^2 from 1/2, whose solution at t = ln 9 is 9/10:
 
     >>> import numpy as np
-    >>> from solvers.integrators import SemiLinear
-    >>> logistic = SemiLinear(np.ones(1), lambda t, y: -y**2)
-    >>> integrate(logistic, (0.0, np.log(9.0)), [0.5], rtol=1e-10).ys.round(9).tolist()
+    >>> integrate(lambda t, y: y - y**2, (0.0, np.log(9.0)), [0.5], rtol=1e-10).ys.round(9).tolist()
     [[0.9]]
     """
     ts = _times(span, save_at)
-    if method not in _METHODS:
+    end = float(span[1] if events or dense else ts[-1])
+    chosen = _METHODS.get(method)
+    if chosen is None:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(_METHODS)}")
+    if control is None:
+        control = StepControl() if chosen.error_order is not None else "fixed" if method in STOCHASTIC else "global"
+    if isinstance(control, str) and control not in ("global", "fixed"):
+        raise ValueError(f"control = {control!r} is not known: give a StepControl, 'global' or 'fixed'")
+    if atol is None:
+        atol = 0.0 if control == "global" else rtol
     if not (rtol > 0 or atol > 0) or min(rtol, atol) < 0:
         raise ValueError(f"rtol = {rtol}, atol = {atol}: neither may be negative, and one must be positive")
-    if dt is not None and not dt > 0:
+    if dt is not None and not (dt > 0 and math.isfinite(dt)):
         raise ValueError(f"dt = {dt} is no step: give a positive one, or None")
-    y = np.asarray(y0)
-    linear = getattr(terms, "linear", y)
-    y = y.astype(np.result_type(y, linear.A.dtype if isinstance(linear, Operator) else np.asarray(linear), np.float64))
+    y = state(y0)
     if not 0 <= batch <= y.ndim:
         raise ValueError(f"batch = {batch} does not fit a state of {y.ndim} axes")
+    if control == "global":
+        return _globally(terms, chosen, span, ts, y, batch, rtol, atol, dt, max_steps, events, dense)
+    if isinstance(control, StepControl) and chosen.error_order is None:
+        raise ValueError(f"method = {method!r} estimates no error: take control='global', or control='fixed' with a dt")
+    if control == "fixed" and dt is None:
+        raise ValueError("control = 'fixed' needs dt, the size of the steps")
+    evaluations = 0
+
+    def count(function: Function) -> Function:
+        def counting(t: Any, y: Any) -> Any:
+            nonlocal evaluations
+            evaluations += 1
+            return function(t, y)
+
+        return counting
+
+    chosen.bind(terms, namespace(y), batch)  # which says what is wrong with terms that do not fit
+    counted = _counted(terms, count)
+    held = control if isinstance(control, StepControl) else None
+    task = Task(
+        chosen, counted, _whole(counted), float(span[0]), ts, end, _fitting_state(terms, y), batch, rtol, atol, dt, held, events,
+        max_steps, dense, checkpoints is not None,
+    )  # fmt: skip
+    if checkpoints is None:
+        found = March(task).run()
+        ys, last = found.ys, found.last
+    else:
+        if checkpoints < 1 or not isinstance(chosen, ExplicitRungeKutta) or events or dense or not is_torch(y):
+            raise ValueError(
+                f"checkpoints = {checkpoints} needs a torch state, an explicit Runge-Kutta method without events and dense output, "
+                "and one part at least: leave it out, or change these"
+            )
+        with namespace(y).no_grad():
+            found = March(task).run()
+        ys, last = replayed(task, found, checkpoints)
+    stats = {"evaluations": evaluations, "runs": 1, "rejected": int(found.rejected.sum())}
+    nan = np.full(found.status.shape, math.nan)
+    return Trajectory(ts, ys, found.status, nan, found.steps, stats, found.reached, last, tuple(found.occurrences), found.dense)
+
+
+def _globally(
+    terms: Any,
+    method: Method,
+    span: tuple[float, float],
+    ts: Array,
+    y: Any,
+    batch: int,
+    rtol: float,
+    atol: float,
+    dt: float | None,
+    max_steps: int,
+    events: Sequence[Event],
+    dense: bool,
+) -> Trajectory:
+    if is_torch(y):
+        raise TypeError("control = 'global' takes NumPy states: give one, or take a method with an error estimate, or control='fixed'")
+    if events or dense:
+        raise ValueError("events and dense output need steps that are taken once: give a StepControl, or control='fixed' with a dt")
+    if span[1] < span[0]:
+        raise ValueError(f"span = {span} goes backward, which control = 'global' does not: replace t by -t, or give a StepControl")
+    linear = getattr(terms, "linear", y)
+    y = y.astype(np.result_type(y, linear.A.dtype if isinstance(linear, Operator) else np.asarray(linear), np.float64))
     diagonal = isinstance(terms, Terms) and not isinstance(linear, Operator)
-    scheme: Scheme = ETDRK4() if method == "etdrk4" and diagonal else _Stepping(_METHODS[method], batch)
+    scheme: Scheme = ETDRK4() if method.name == "etdrk4" and diagonal else _Stepping(method, batch)
     return _Doubling(terms, scheme, float(span[0]), ts, y, batch, rtol, atol).run(dt or (span[1] - span[0]) / _FIRST_STEPS, max_steps)
 
 
+def _fitting_state(terms: Any, y: Any) -> Any:
+    """The state, complex where a linear part is."""
+    linear = getattr(terms, "linear", None)
+    linear = linear.A if isinstance(linear, Operator) else linear
+    if is_complex(y) or not hasattr(linear, "dtype") or not is_complex(linear):
+        return y
+    return y + 0j
+
+
+def _whole(terms: Any) -> Function:
+    """The whole right-hand side, for first steps and cubic interpolation."""
+    if isinstance(terms, Split):
+        one, two = derivative(terms.explicit), _whole(terms.implicit)
+        return lambda t, y: one(t, y) + two(t, y)
+    if isinstance(terms, Implicit):
+        return derivative(terms.function)
+    if isinstance(terms, Operator) or hasattr(terms, "dtype"):
+        return derivative(SemiLinear(terms))
+    if isinstance(terms, (Stochastic, AdditiveNoise)):
+        return derivative(terms.drift)
+    return derivative(terms)
+
+
 def _times(span: tuple[float, float], save_at: Sequence[float] | None) -> NDArray[np.float64]:
-    t0, t1 = span
-    if not (math.isfinite(t0) and math.isfinite(t1) and t0 < t1):
-        raise ValueError(f"span = ({t0}, {t1}) is no interval: give finite t0 < t1")
+    t0, t1 = (float(t) for t in span)
+    if not (math.isfinite(t0) and math.isfinite(t1) and t0 != t1):
+        raise ValueError(f"span = ({t0}, {t1}) is no interval: give finite times t0 and t1 that differ")
     ts = np.array([t1] if save_at is None else save_at, dtype=np.float64)
-    if ts.ndim != 1 or ts.size == 0 or not (np.diff(ts) > 0).all() or not t0 <= ts[0] <= ts[-1] <= t1:
-        raise ValueError(f"save_at = {ts.tolist()} must be increasing times in [{t0}, {t1}]")
+    sign = 1.0 if t1 > t0 else -1.0
+    if ts.ndim != 1 or ts.size == 0 or not (sign * np.diff(ts) > 0).all() or not 0 <= sign * (ts[0] - t0) <= sign * (t1 - t0):
+        raise ValueError(f"save_at = {ts.tolist()} must be {'in' if sign > 0 else 'de'}creasing times from {t0} to {t1}")
+    if sign * (ts[-1] - t1) > 0:
+        raise ValueError(f"save_at = {ts.tolist()} must be {'in' if sign > 0 else 'de'}creasing times from {t0} to {t1}")
     return ts
 
 
@@ -180,8 +296,9 @@ class _Doubling:
                 open_rows = open_rows & ~done
             before, counts = ys, 2 * counts
         self._mark_nonfinite(open_rows)
-        stats = {"evaluations": self.evaluations, "runs": runs}
-        return Trajectory(self.ts, self.ys, self.status, self.ratio, self.steps, stats)
+        stats = {"evaluations": self.evaluations, "runs": runs, "rejected": 0}
+        reached = np.where(self.steps > 0, self.ts[-1], self.t0)
+        return Trajectory(self.ts, self.ys, self.status, self.ratio, self.steps, stats, reached, self.ys[-1])
 
     def _count(self, function: Function) -> Function:
         def counting(t: Any, y: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -10,18 +10,87 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.integrators.kinds import by_rows, namespace
 from solvers.result import SolverError
 
 
 class IntegrationStatus(Enum):
     """How an integration ended; the value is the sentence a user needs."""
 
-    SUCCESS = "halving all steps changes no state by more than the tolerance allows"
+    SUCCESS = "the last time was reached, and the errors that were estimated on the way are as small as was asked for"
+    EVENT = "a terminal event ended the integration"
     MAX_STEPS = "the limit on steps was reached first: raise max_steps, loosen rtol, or save at earlier times"
     STEP_UNDERFLOW = "the step became so small that adding it no longer changes the time: loosen rtol, or measure time from a nearer origin"
     NONFINITE = (
         "the state became NaN or infinite: look for it in the initial state and the right-hand side, or end before the solution blows up"
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """Something to look for on the way: a change of sign of ``function(t, y)``.
+
+    Parameters
+    ----------
+    function : returns one number, or one a row.
+    terminal : the row ends there.
+    direction : positive looks for rising signs alone, negative for falling ones, 0 for both.
+    """
+
+    function: Callable[[Any, Any], Any]
+    terminal: bool = False
+    direction: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrence:
+    """An event that was met: its number, the row's index (() for a joint state), time and state."""
+
+    event: int
+    row: tuple[int, ...]
+    t: float
+    y: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One attempt that some rows accepted: their times before and after, and the state at a fraction of it."""
+
+    start: NDArray[np.float64]
+    stop: NDArray[np.float64]
+    accepted: NDArray[np.bool_]
+    at: Callable[[Any], Any]
+
+
+class Dense:
+    """The state at any time that was reached, by the interpolation of the method."""
+
+    def __init__(self, t0: float, segments: Sequence[Segment], batch: int) -> None:
+        self.t0, self.segments, self.batch = t0, segments, batch
+
+    def __call__(self, t: float) -> Any:
+        """The state at one time; ValueError where a row was not there."""
+        if not self.segments:
+            raise ValueError(f"t = {t}: no step was accepted, there is nothing to interpolate")
+        missing = np.ones(len(self.segments[0].start), bool)
+        value: Any = None
+        for segment in self.segments:
+            low, high = np.minimum(segment.start, segment.stop), np.maximum(segment.start, segment.stop)
+            inside = segment.accepted & missing & (low <= t) & (t <= high)
+            if inside.any():
+                theta = np.where(
+                    inside, (t - segment.start) / np.where(segment.stop == segment.start, 1.0, segment.stop - segment.start), 0.0
+                )
+                if not self.batch:
+                    return segment.at(float(theta[0]))
+                probe = segment.at(0.0)
+                found = segment.at(by_rows(theta, probe, self.batch))
+                value = found if value is None else namespace(found).where(by_rows(inside, found, self.batch), found, value)
+                missing &= ~inside
+        if missing.any():
+            ends = [end for segment in self.segments for end in (segment.start, segment.stop)]
+            raise ValueError(f"t = {t} was not reached: give a time between {np.min(ends):.6g} and {np.max(ends):.6g}")
+        return value
 
 
 @dataclass(frozen=True)
@@ -31,21 +100,30 @@ class Trajectory:
     Attributes
     ----------
     ts : times, shape (T,).
-    ys : states at these times, shape (T, *y0.shape); where the integration failed those of its finest run, NaN or infinite from
-        the first time on that it did not reach.
+    ys : states at these times, shape (T, *y0.shape), of y0's kind; where a row did not get there NaN, or with global control those of
+        its finest run.
     row_status : one `IntegrationStatus` a row, an object array of the batch's shape.
-    error_ratio : bound on the global error, from the differences of the last three runs, over the error that the tolerances allow,
-        largest over the times; the batch's shape. At most 1 where the row's status is SUCCESS, infinite where there were no two runs.
-    steps : steps of the run that `ys` comes from; the batch's shape.
-    stats : ``evaluations`` (calls of the nonlinear term in all runs, each with the whole batch), ``runs``.
+    error_ratio : with global control the bound on the global error, from the differences of the last three runs, over the error that the
+        tolerances allow, largest over the times; the batch's shape. At most 1 where the row's status is SUCCESS, infinite where there
+        were no two runs. NaN with other control, which bounds no global error.
+    steps : steps of each row, with global control those of the run that `ys` comes from; the batch's shape.
+    stats : ``evaluations`` (calls of the right-hand side, each with the whole batch), ``runs``, ``rejected`` attempts of all rows.
+    reached : the time that each row came to, the batch's shape.
+    last : the state there.
+    occurrences : the events that were met, in the order of steps.
+    dense : `Dense`, where asked for.
     """
 
     ts: NDArray[np.float64]
-    ys: NDArray[Any]
+    ys: Any
     row_status: NDArray[np.object_]
     error_ratio: NDArray[np.float64]
     steps: NDArray[np.int64]
     stats: Mapping[str, int]
+    reached: NDArray[np.float64]
+    last: Any
+    occurrences: Sequence[Occurrence] = ()
+    dense: Dense | None = None
 
     @property
     def status(self) -> IntegrationStatus:
@@ -54,9 +132,11 @@ class Trajectory:
         return next((status for status in rows if status is not IntegrationStatus.SUCCESS), IntegrationStatus.SUCCESS)
 
     def raise_for_status(self) -> Trajectory:
-        """Return self after a success; raise `SolverError` with the diagnosis otherwise."""
-        if self.status is not IntegrationStatus.SUCCESS:
-            worst = float(self.error_ratio.max())
-            what = f"{self.status.name} after {self.steps.max()} steps at {worst:.3g} times the tolerance"
-            raise SolverError(f"{what}: {self.status.value}")
+        """Return self where every row succeeded or was ended by an event; raise `SolverError` with the diagnosis otherwise."""
+        done = (IntegrationStatus.SUCCESS, IntegrationStatus.EVENT)
+        bad = [status for status in self.row_status.ravel().tolist() if status not in done]
+        if bad:
+            worst = float(np.max(self.error_ratio))
+            at = f"at {worst:.3g} times the tolerance" if np.isfinite(worst) else f"at t = {float(np.min(self.reached)):.6g}"
+            raise SolverError(f"{bad[0].name} after {self.steps.max()} steps {at}: {bad[0].value}")
         return self

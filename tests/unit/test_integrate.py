@@ -1,4 +1,4 @@
-"""What `integrate` promises: success means accuracy, rows are independent, and failures say what they are and keep what they have."""
+"""What `integrate` promises with global control: success means accuracy, rows are independent, failures keep what they have."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,14 @@ import scipy.integrate
 from sciml.discretize import discretize, evolve, fields_of
 from sciml.problems import Burgers, seed_words
 from solvers import SolverError
-from solvers.integrators import IntegrationStatus, SemiLinear, integrate
+from solvers.integrators import IntegrationStatus, SemiLinear
+from solvers.integrators import integrate as integrate_by
 
 LOGISTIC = SemiLinear(np.ones(1), lambda t, y: -(y**2))
+
+
+def integrate(terms, span, y0, method="etdrk4", **options):
+    return integrate_by(terms, span, y0, method, control="global", **options)
 
 
 def logistic(t, y0):
@@ -117,10 +122,13 @@ def test_a_time_too_large_for_the_steps_is_said_so():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "rk4"}, "method = 'rk4' is not known"),
+        ({"method": "rk5"}, "method = 'rk5' is not known"),
+        ({"span": (1.0, 0.0)}, "goes backward"),
+        ({"events": [None]}, "steps that are taken once"),
         ({"span": (1.0, 1.0)}, "is no interval"),
         ({"save_at": [0.5, 0.2]}, "must be increasing"),
         ({"save_at": [3.0]}, "must be increasing"),
+        ({"save_at": [-0.5]}, "must be increasing"),
         ({"rtol": 0.0}, "one must be positive"),
         ({"rtol": -1.0}, "neither may be negative"),
         ({"dt": 0.0}, "dt = 0.0 is no step"),

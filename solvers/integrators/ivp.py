@@ -1,0 +1,96 @@
+"""`solve_ivp` in the shape of SciPy's, for code that is written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from solvers.integrators.kinds import to_numpy
+from solvers.integrators.newton import Implicit
+from solvers.integrators.solve import integrate
+from solvers.integrators.trajectory import Event, IntegrationStatus
+
+_SCIPY_NAMES = {"RK45": "dopri5", "RK23": "bosh3", "DOP853": "dop853"}
+_CODES = {IntegrationStatus.SUCCESS: 0, IntegrationStatus.EVENT: 1}
+
+
+def _matrix(jacobian: Any) -> Any:
+    return np.asarray(jacobian) if isinstance(jacobian, list | tuple) else jacobian
+
+
+def solve_ivp(
+    fun: Callable[..., Any],
+    t_span: tuple[float, float],
+    y0: Any,
+    method: str = "RK45",
+    t_eval: Sequence[float] | None = None,
+    dense_output: bool = False,
+    events: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+    *,
+    args: tuple[Any, ...] = (),
+    rtol: float = 1e-3,
+    atol: float = 1e-6,
+    first_step: float | None = None,
+    jac: Callable[..., Any] | None = None,
+) -> OptimizeResult:
+    """Integrate ``y' = fun(t, y, *args)`` as `scipy.integrate.solve_ivp` does, with the methods of `integrate`.
+
+    Parameters
+    ----------
+    method : "RK45", "RK23", "DOP853", or any method of `integrate` that estimates its error.
+    events : functions ``event(t, y, *args)`` with the attributes ``terminal`` and ``direction`` that SciPy's have.
+    atol : one number.
+    jac : of implicit methods, ``jac(t, y, *args)``.
+
+    Returns
+    -------
+    With the fields of SciPy's result: t, y of shape (n, times), sol, t_events, y_events, nfev, status (0 the end was reached, 1 an event,
+    -1 a failure, whose partial solution is in t and y), message, success.
+
+    Raises
+    ------
+    ValueError, TypeError : as `integrate`.
+    """
+    if isinstance(y0, np.ndarray | list | tuple) and np.ndim(y0) != 1:
+        raise ValueError(f"y0 has {np.ndim(y0)} axes: give one, or use integrate, which takes any shape")
+    functions = [] if events is None else [events] if callable(events) else list(events)
+    watched = [
+        Event(
+            lambda t, y, event=event: event(t, y, *args),  # type: ignore[misc]  # bound now, not when it is called
+            bool(getattr(event, "terminal", False)),
+            float(getattr(event, "direction", 0.0)),
+        )
+        for event in functions
+    ]
+
+    def right_hand_side(t: float, y: Any) -> Any:
+        return fun(t, y, *args)
+
+    terms = right_hand_side if jac is None else Implicit(right_hand_side, lambda t, y: _matrix(jac(t, y, *args)))
+    found = integrate(terms, t_span, y0, _SCIPY_NAMES.get(method, method), rtol=rtol, atol=atol, dt=first_step, events=watched, dense=True)
+    assert found.dense is not None
+    steps = [(float(segment.stop[0]), segment.at(1.0)) for segment in found.dense.segments]
+    if found.status is IntegrationStatus.EVENT:
+        steps[-1] = (float(found.reached), found.last)
+    times = [float(t_span[0]), *(t for t, _ in steps)]
+    states = [np.asarray(y0) + 0.0, *(to_numpy(state) for _, state in steps)]
+    if t_eval is not None:
+        sign = 1.0 if t_span[1] > t_span[0] else -1.0
+        times = [float(t) for t in t_eval if sign * (float(found.reached) - t) >= 0]
+        states = [np.asarray(y0) + 0.0 if t == t_span[0] else to_numpy(found.dense(t)) for t in times]
+    met = [[o for o in found.occurrences if o.event == number] for number in range(len(watched))]
+    code = _CODES.get(found.status, -1)
+    return OptimizeResult(
+        t=np.array(times),
+        y=np.stack(states, axis=1) if states else np.empty((len(y0), 0)),
+        sol=found.dense if dense_output else None,
+        t_events=[np.array([o.t for o in some]) for some in met] if functions else None,
+        y_events=[np.array([to_numpy(o.y) for o in some]) for some in met] if functions else None,
+        nfev=found.stats["evaluations"],
+        status=code,
+        message=found.status.value,
+        success=code >= 0,
+    )
