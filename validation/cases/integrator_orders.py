@@ -87,7 +87,8 @@ def tables() -> dict[str, Mapping[str, Method]]:
 
 
 def _check(name: str, found: Study) -> Check:
-    margin = 0.2 if found.order <= 4 else 0.5
+    # rounding leaves high orders a short range of steps, in which the next term of their error still counts
+    margin = 0.2 if found.order <= 4 else 0.5 if found.order <= 5 else 1.0
     what = f"{name}: order; error {found.constant:.3g} h^{found.order}"
     bounds = (found.order - margin, found.order + margin)
     return Check(what, found.observed, "in", bounds, reference=f"theory: {found.order}", status="exact")
