@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.special import ellipk
 from typer.testing import CliRunner
 
 from sciml.cli import app
@@ -50,8 +52,17 @@ def test_a_system_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(residual) <= 1e-8
 
 
+def test_a_pendulum_swings(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {}
+    exec(PYTHON[2], names)
+    assert "evaluations" in capsys.readouterr().out
+    times = [event.t for event in names["found"].occurrences]  # type: ignore[attr-defined]
+    quarter = ellipk(np.sin(0.5) ** 2)  # of the period, from amplitude 1
+    np.testing.assert_allclose(times, quarter * np.array([1, 3, 5]), rtol=1e-7)
+
+
 def test_a_flow_is_marched(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(PYTHON[2], {})
+    exec(PYTHON[3], {})
     shape, energy, dissipation = re.fullmatch(r"(\(.*\)) (\S+) (\S+)\n", capsys.readouterr().out).groups()
     assert shape == "(64, 64)"
     assert 0 < float(energy) < 1 / (4 * (16 / 40 + 0.1) ** 2)  # what the laminar flow has
