@@ -18,6 +18,8 @@ Array = NDArray[Any]
 _UNIT_ROUNDOFF_32 = 2.0**-24
 #: Of the shortest time between snapshots; the integrator's own first run has at most five, and later runs double.
 _REFERENCE_STEPS = 7
+#: Of the step of a system that names one: no power of two times it.
+_OTHER_STEP = 0.7
 
 
 def evolve(problem: Evolving, system: SemiDiscrete, rtol: float, *, dt: float | None = None, max_steps: int = 1 << 16) -> Trajectory:
@@ -26,8 +28,10 @@ def evolve(problem: Evolving, system: SemiDiscrete, rtol: float, *, dt: float | 
     Parameters
     ----------
     rtol : on the estimated global error of the state at every time, relative to its Euclidean norm.
-    dt, max_steps : largest step of the first run and limit on the steps of one run, see `solvers.integrate`.
+    dt, max_steps : largest step of the first run and limit on the steps of one run, see `solvers.integrate`; None takes that of the
+        system, where longer ones would only fail.
     """
+    dt = system.step if dt is None else dt
     span = (0.0, problem.times[-1])
     return integrate(system, span, system.state0, "etdrk4", rtol=rtol, dt=dt, save_at=problem.times, max_steps=max_steps)
 
@@ -52,6 +56,8 @@ def temporal_error(problem: Evolving, parameters: Parameters, fields: Mapping[st
     system = discretize(problem, parameters)
     assert isinstance(system, SemiDiscrete)
     dt = float(np.diff(problem.times, prepend=0.0).min()) / _REFERENCE_STEPS
+    if system.step is not None:
+        dt = min(dt, _OTHER_STEP * system.step)
     trajectory = evolve(problem, system, max(rtol, SMALLEST_RTOL) / 4, dt=dt)
     reference = fields_of(system, trajectory)
     worst = 0.0 if trajectory.status.name == "SUCCESS" else float("inf")

@@ -21,9 +21,11 @@ class SemiDiscrete:
     nonlinear : the rest, for states of shape (..., *state).
     state0 : spectral coefficients of the initial state.
     unpack : states (..., *state) -> named output fields (..., *grid).
+    step : a step that explicit methods are stable for at first, where integration begins; None where that is not known.
     """
 
     linear: Array
     nonlinear: Callable[[float, Array], Array]
     state0: Array
     unpack: Callable[[Array], dict[str, Array]]
+    step: float | None = None

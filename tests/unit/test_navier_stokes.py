@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data.verify import verify
-from sciml.discretize import discretize, evolve, fields_of
+from sciml.discretize import discretize, evolve, fields_of, temporal_error
 from sciml.discretize.jets import spectral_jet
 from sciml.discretize.navier_stokes import vorticity_flow
 from sciml.errors import DatasetError
@@ -112,6 +112,18 @@ class TestProblem:
             system = discretize(problem, problem.sample(seed_words(0, 0, 5)))
             states.append(fields_of(system, evolve(problem, system, 1e-8).raise_for_status())["vorticity"])
         np.testing.assert_allclose(states[0], states[1][1::3, 1::3], atol=1e-4 * np.abs(states[0]).max())
+
+    @pytest.mark.parametrize("times", [(1.0,), (0.3, 0.6, 0.9), (10.0,)])
+    def test_integration_begins_with_a_stable_step_and_is_checked_with_others(self, times):
+        problem = NavierStokes(resolution=24, viscosity=0.02, times=times)
+        parameters = problem.sample(seed_words(0, 0, 1))
+        system, flow = discretize(problem, parameters), vorticity_flow(problem, parameters)
+        _, frequency = flow.nonlinear_and_rate(system.state0, rate=True)
+        assert system.step == pytest.approx(min(1.4 / float(frequency), times[-1]), rel=1e-12)
+        trajectory = evolve(problem, system, 1e-6).raise_for_status()
+        assert trajectory.steps >= 2 * len(times) * np.ceil(times[0] / system.step)
+        error = temporal_error(problem, parameters, fields_of(system, trajectory), 1e-6).relative
+        assert 1e-14 < error <= 1e-6  # equal to the last bits would mean the same steps
 
     def test_law_of_the_benchmark(self):
         """7^3 (-Laplacian + 49)^(-2.5) of the published code."""
