@@ -5,7 +5,7 @@ from __future__ import annotations
 from sciml.errors import InputError
 
 
-def check_between(name: str, value: int, low: int, high: int) -> None:
+def check_between(name: str, value: float, low: float, high: float) -> None:
     """Raise InputError unless `low` <= `value` <= `high`."""
     if not low <= value <= high:
         raise InputError(f"{name} = {value} is out of range; choose {low} to {high}")

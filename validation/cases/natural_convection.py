@@ -1,0 +1,91 @@
+"""Natural convection in a square that is heated from the left, by a spectral Newton solver.
+
+De Vahl Davis' square: Prandtl number 0.71, insulated bottom and top, Rayleigh numbers from 10^3 to 10^6. The mean heat flux through the hot
+wall, the middle and the cold wall has to agree; with the converged table the Nusselt number agrees to four digits and more. The figures of
+de Vahl Davis (1983) are no gate: he gives his own accuracy as 0.1 % at 10^3 and 1 % at 10^6.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from sciml.checks import Check, CheckReport
+from solvers.flow import NaturalConvection, natural_convection
+from validation.figures import Figure, field, lines
+from validation.options import check_between
+from validation.reference_tables import rows
+
+#: Degree and digits of the table for each Rayleigh number: its header trusts six up to 10^5 and four to five at 10^6.
+CONVERGED = {1e3: (24, 2e-5), 1e4: (28, 2e-5), 1e5: (32, 5e-5), 3e5: (36, 5e-5), 1e6: (44, 1e-4)}
+
+
+def run(*, ra: float = 0.0) -> CheckReport:
+    """One Rayleigh number `ra`, or with 0 those from 10^3 to 10^6."""
+    start = time.perf_counter()
+    if ra:
+        check_between("ra", ra, 1.0, 1e7)
+    checks: list[Check] = []
+    details: dict[str, object] = {}
+    figures: list[Figure] = []
+    for number in [ra] if ra else list(CONVERGED):
+        degree, gate = CONVERGED.get(number, (min(48, 24 + int(4 * max(0.0, math.log10(number) - 3) ** 1.5)), 1e-3))
+        flow = natural_convection(number, degree=degree).raise_for_status()
+        found = benchmark_figures(flow)
+        hot, middle, cold = (float(flow.nusselt(x)) for x in (0.0, 0.5, 1.0))
+        label = f"Ra = {number:.3g}"
+        largest = max(abs(hot - middle), abs(hot - cold)) / middle
+        checks.append(
+            Check(
+                f"{label}: Nu of hot wall, middle and cold wall differ by",
+                largest,
+                "<=",
+                gate,
+                reference="conservation of heat",
+                status="exact",
+            )
+        )
+        for line in rows("natural_convection_square", source="own_spectral"):
+            if float(line["Ra"]) == number:
+                for name in ("Nu_avg", "u_max", "v_max"):
+                    exact = float(line[name])
+                    digits = 0.6 * 10.0 ** -len(line[name].partition(".")[2]) / exact
+                    checks.append(
+                        Check(f"{label}: {name}, relative deviation", abs(found[name] / exact - 1), "<=", max(digits, gate),
+                              reference=f"converged table: {line[name]}", status="converged")
+                    )  # fmt: skip
+        details[label] = {**found, "degree": degree, "newton iterations": flow.newton_iterations}
+        figures += _figures(label, flow)
+    return CheckReport("natural-convection", checks, time.perf_counter() - start, {**details, "figures": figures})
+
+
+def benchmark_figures(flow: NaturalConvection) -> dict[str, float]:
+    """The figures of the benchmark, with their places."""
+    middle = np.array([0.5])
+
+    def u(y: float) -> float:
+        return -float(flow.velocity(middle, np.array([y]))[0][0, 0])
+
+    def v(x: float) -> float:
+        return -float(flow.velocity(np.array([x]), middle)[1][0, 0])
+
+    found = {"Nu_avg": float(flow.nusselt(0.5))}
+    points = np.linspace(0.5, 1.0, 400), np.linspace(0.0, 0.5, 400)
+    for name, place, function, at in (("u_max", "y_umax", u, points[0]), ("v_max", "x_vmax", v, points[1])):
+        best = at[int(np.argmin([function(float(p)) for p in at]))]
+        near = minimize_scalar(function, bounds=(best - 0.01, best + 0.01), options={"xatol": 1e-9})
+        found[name], found[place] = -float(near.fun), float(near.x)
+    return found
+
+
+def _figures(label: str, flow: NaturalConvection) -> list[Figure]:
+    grid = np.linspace(0.0, 1.0, 97)
+    temperature, psi = flow.temperature(grid, grid), flow.streamfunction(grid, grid)
+    return [
+        field(f"Temperature, {label}", "T", grid, grid, temperature.T, np.arange(0.1, 1.0, 0.1)),
+        field(f"Streamfunction, {label}", "psi", grid, grid, psi.T, np.linspace(psi.min(), 0, 11)[1:-1]),
+        lines(f"Heat flux through the hot wall, {label}", "y", "Nu", {"local": (grid, flow.nusselt(0.0, grid))}),
+    ]
