@@ -91,7 +91,7 @@ def natural_convection(rayleigh_number: float, prandtl_number: float = 0.71, deg
     Parameters
     ----------
     degree : of the polynomials in each direction, at least 8; a Newton step factorises a dense matrix of about ``2 degree^2`` rows.
-    rtol : success is a residual of at most ``rtol`` times that of the fluid at rest, whose temperature falls linearly.
+    rtol : success is a residual of at most ``rtol`` times one more than that of the fluid at rest, whose temperature falls linearly.
 
     Raises
     ------
@@ -158,7 +158,7 @@ class _Equation:
 
     def __init__(self, galerkin: _Galerkin, rayleigh_number: float) -> None:
         self.g, self.buoyancy = galerkin, rayleigh_number * galerkin.prandtl_number
-        self.scale = float(np.linalg.norm(self.residual(np.zeros(galerkin.size))))
+        self.scale = 1.0 + float(np.linalg.norm(self.residual(np.zeros(galerkin.size))))  # 1 is the conducted heat
 
     def fields(self, state: Array) -> tuple[Array, Array, Array, Array, Array]:
         """psi_x, psi_y, Laplacian psi, T_x and T_y at the quadrature points."""

@@ -3,8 +3,8 @@
 The lid of the unit square slides to the right at speed 1, Re = 1 / nu. At Re = 1000 the extrema are compared with Botella and Peyret
 (1998), who give seven digits; at the Reynolds numbers of the converged tables the profiles at the stations of Ghia, Ghia and Shin (1982)
 with these. Ghia's own points are drawn but judge nothing: they are off by up to 0.009 at Re = 100, 0.018 at Re = 1000 and 0.05 at
-Re = 3200, and one of Re = 400 is a misprint by 0.15. At every Reynolds number the solution is compared with one of a lower degree, and the curl of the
-momentum equation, evaluated between the points that the solver used, has to fall with the degree.
+Re = 3200, and one of Re = 400 is a misprint by 0.15. At every Reynolds number the solution is compared with one of a lower degree, and
+the curl of the momentum equation, evaluated between the points that the solver used, has to fall with the degree.
 """
 
 from __future__ import annotations
