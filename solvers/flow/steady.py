@@ -17,6 +17,7 @@ from solvers.flow.taylor_hood import TaylorHood
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]
+_SHORTEST = 1 / 32  # of a Newton step: where none of the longer ones helps, this one may lead out of a dead end
 
 
 class SteadyStatus(Enum):
@@ -74,8 +75,8 @@ def steady_flow(
 ) -> SteadyFlow:
     """Solve ``(u . grad) u - nu lap u + grad p = f``, ``div u = 0``.
 
-    Newton's method with an exact Jacobian and a sparse LU factorisation in nested dissection order. Each viscosity starts from the flow of
-    the one before, the first from the Stokes flow.
+    Newton's method with an exact Jacobian, damped steps, and a sparse LU factorisation in nested dissection order. Each viscosity starts
+    from the flow of the one before, the first from the Stokes flow.
 
     Parameters
     ----------
@@ -153,10 +154,17 @@ class _Stage:
                 norms.append(np.inf)
                 break
             fill = factors.L.nnz + factors.U.nnz
-            x = saddle.corrected(x, factors, residual)
-            residual = self.residual(x)
+            x, residual = self._damped(x, saddle.corrected(x, factors, residual), norms[-1])
             norms.append(float(np.linalg.norm(residual[saddle.free])))
         return x, norms, fill
+
+    def _damped(self, x: Array, full: Array, norm: float) -> tuple[Array, Array]:
+        """Where the step from x to `full`, halved until the residual falls, leads, and the residual there (Deuflhard 2011, section 3.1)."""
+        step, residual = 1.0, self.residual(full)
+        while step > _SHORTEST and not np.linalg.norm(residual[self.saddle.free]) < (1 - step / 4) * norm:
+            step /= 2
+            residual = self.residual(x + step * (full - x))
+        return x + step * (full - x), residual
 
     def state(self, x: Array) -> FlowState:
         return self.saddle.state(x, self.residual(x), self.flow.viscosity, 0.0)
