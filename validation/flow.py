@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +56,28 @@ def interval(name: str, observed: float, case: str, quantity: str, unit: str = "
     return Check(name, observed, "in", bounds, unit, reference=found["source"], status="published")
 
 
-def sampled(
-    values: Callable[[Array], Array], low: tuple[float, float], high: tuple[float, float], shape: tuple[int, int]
-) -> tuple[Array, Array, Array]:
-    """x, y and the values, row = y, of a function of points, shape (n, 2), on a grid."""
+def sampled(values: Any, low: tuple[float, float], high: tuple[float, float], shape: tuple[int, int]) -> dict[str, Any]:
+    """x, y and values, row = y, of a function of points, shape (n, 2), on a grid; None outside the mesh."""
     x, y = (np.linspace(a, b, n) for a, b, n in zip(low, high, shape, strict=True))
     points = np.stack(np.meshgrid(x, y), axis=-1)
-    return x, y, np.asarray(values(points.reshape(-1, 2))).reshape(len(y), len(x))
+    found = np.asarray(values(points.reshape(-1, 2))).reshape(len(y), len(x))
+    return {"x": _rounded(x), "y": _rounded(y), "values": [_rounded(line) for line in found]}
+
+
+def field(title: str, label: str, grid: Mapping[str, Any], contours: Sequence[float] = ()) -> dict[str, Any]:
+    """A figure of a sampled field."""
+    levels = {"contours": [float(level) for level in contours]} if len(contours) else {}
+    return {"kind": "field", "title": title, "label": label, **grid, **levels}
+
+
+def lines(title: str, x_label: str, y_label: str, series: Mapping[str, tuple[Array, Array]]) -> dict[str, Any]:
+    """A figure of curves, label -> x and y; every curve is thinned to at most 600 points."""
+    curves = []
+    for label, (x, y) in series.items():
+        step = max(1, -(-len(x) // 600))
+        curves.append({"label": label, "x": _rounded(x[::step]), "y": _rounded(y[::step]), "style": "line"})
+    return {"kind": "lines", "title": title, "x_label": x_label, "y_label": y_label, "series": curves}
+
+
+def _rounded(values: Array) -> list[float | None]:
+    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in np.asarray(values, np.float64).tolist()]

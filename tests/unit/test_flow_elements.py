@@ -17,7 +17,7 @@ from solvers import SolverError
 from solvers.elements import Circle, TriangleMesh, backward_facing_step, channel_with_cylinder, transfinite
 from solvers.elements.dissection import nested_dissection
 from solvers.elements.triangle import basis, basis_gradients, lattice, quadrature
-from solvers.flow import Flow, SteadyStatus, TaylorHood, steady_flow
+from solvers.flow import Flow, FlowState, SteadyStatus, TaylorHood, steady_flow
 
 SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
 CELLS = [[0, 1, 2], [0, 2, 3]]
@@ -175,6 +175,45 @@ def test_newton_that_diverges_says_where_and_keeps_the_last_good_flow() -> None:
         result.raise_for_status()
     good = steady_flow(channel(2, 2e-3), degree=2).raise_for_status().state
     np.testing.assert_allclose(result.state.velocity, good.velocity, atol=1e-9)
+
+
+def test_streamfunction_vorticity_and_separation_of_a_known_velocity() -> None:
+    """psi = sin(2 x) (y - y^2)^2 vanishes at both walls, whose shear psi_yy = 2 sin(2 x) changes its sign at pi/2, pi ...
+
+    Cubic velocities: order 4 in the streamfunction and the velocity, 3 in what takes a derivative.
+    """
+
+    def psi(p: np.ndarray) -> np.ndarray:
+        return np.sin(2 * p[:, 0]) * (p[:, 1] - p[:, 1] ** 2) ** 2
+
+    def velocity(p: np.ndarray) -> np.ndarray:
+        x, y = p.T
+        bump = y - y**2
+        return np.stack([2 * np.sin(2 * x) * bump * (1 - 2 * y), -2 * np.cos(2 * x) * bump**2], axis=1)
+
+    def vorticity(p: np.ndarray) -> np.ndarray:
+        bump = p[:, 1] - p[:, 1] ** 2
+        return np.sin(2 * p[:, 0]) * (4 * bump**2 - 2 * (1 - 2 * p[:, 1]) ** 2 + 4 * bump)
+
+    points = np.random.default_rng(1).uniform((0, 0), (6, 1), (400, 2))
+    errors = []
+    for n in (6, 12):
+        spaces = TaylorHood.of(backward_facing_step(n, length=6.0), 3)
+        u = velocity(spaces.velocity.coordinates)
+        state = FlowState(spaces, 1.0, 0.0, u, np.zeros(spaces.pressure.n), np.zeros_like(u))
+        walls = [state.separation_points(wall) - np.pi / 2 * np.arange(1, 4) for wall in ("lower_wall", "upper_wall")]
+        errors.append(
+            [
+                np.abs(state.streamfunction("lower_wall") - psi(spaces.velocity.coordinates)).max(),
+                np.abs(state.velocity_at(points) - velocity(points)).max(),
+                np.abs(state.vorticity_at(points) - vorticity(points)).max(),
+                np.abs(walls).max(),
+            ]
+        )
+    rates = np.log2(np.array(errors[0]) / errors[1])
+    assert (rates > (3.6, 3.6, 2.6, 2.6)).all(), (rates, errors)
+    assert (np.array(errors[1]) < (1e-5, 1e-4, 5e-3, 1e-3)).all(), errors
+    assert np.isnan(state.pressure_at([[-0.1, 0.5], [3.0, 1.1]])).all()
 
 
 def test_damped_steps_lead_where_full_ones_diverge() -> None:
