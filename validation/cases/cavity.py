@@ -22,8 +22,9 @@ from validation.reference_tables import row, rows
 
 Array = NDArray[np.float64]
 
-#: What the converged tables say of their own errors, in their headers.
-TABLES = {100: 1e-6, 400: 2e-6, 1000: 2e-5, 3200: 1e-4, 5000: 4e-4}
+#: What the converged tables say of their own errors, in their headers; but for Re = 5000, where they say 4e-4 of a computation that they call
+#: under-resolved: solutions of degrees 96 to 144 agree with each other to 5e-7 and differ from it by 9.2e-4.
+TABLES = {100: 1e-6, 400: 2e-6, 1000: 2e-5, 3200: 1e-4, 5000: 1e-3}
 GHIA = (100, 400, 1000, 3200, 5000, 7500, 10000)
 EXTREMA = {"u_min": "u_min", "v_max": "v_max", "v_min": "v_min", "psi": "psi_min"}
 PUBLISHED = 5e-7  # six digits; the last of the seven published ones differs from those of ACE Numerics by two
@@ -35,8 +36,8 @@ def run(*, re: float = 1000.0, degree: int = 0) -> CheckReport:
     degree = degree or (96 if re <= 2500 else 128)
     check_between("degree", degree, 48, 256)
     start = time.perf_counter()
-    flow = lid_driven_cavity(re, degree).raise_for_status()
-    lower = lid_driven_cavity(re, degree - 16).raise_for_status()
+    modes = 48 if re <= 2500 else 64  # more of them are dearer to factorise, but save iterations
+    flow, lower = (lid_driven_cavity(re, n, coarse=modes).raise_for_status() for n in (degree, degree - 16))
     found, before = cavity_extrema(flow), cavity_extrema(lower)
     u, v = profiles(flow)
     residual, residual_before = strong_residual(flow), strong_residual(lower)
@@ -58,7 +59,7 @@ def run(*, re: float = 1000.0, degree: int = 0) -> CheckReport:
                   reference=f"Botella and Peyret 1998: {published[column]}", status="published")
             for name, column in EXTREMA.items()
         ]  # fmt: skip
-        checks.append(_profile_check("u", u, "cavity_ace_u", 1000, 4e-5, "ACE Numerics"))
+        checks.append(_profile_check("u", u, "cavity_ace_u", 1000, 4e-5, "table of ACE Numerics"))
     if re in TABLES:
         for name, curve in (("u", u), ("v", v)):
             checks.append(_profile_check(name, curve, f"cavity_converged_{name}", int(re), TABLES[int(re)], "converged table"))
@@ -99,7 +100,7 @@ def _profile_check(name: str, curve: object, table: str, re: int, gate: float, s
     lines_of = [line for line in rows(table) if 0 < float(line[axis]) < 1]
     at, exact = (np.array([float(line[key]) for line in lines_of]) for key in (axis, column))
     deviation = float(np.abs(curve(at) - exact).max())  # type: ignore[operator]
-    return Check(f"{name} at the stations: largest deviation", deviation, "<=", gate, reference=source, status="converged")
+    return Check(f"{name} at the stations of the {source}: largest deviation", deviation, "<=", gate, reference=source, status="converged")
 
 
 def _figures(re: float, flow: StreamfunctionFlow, found: CavityExtrema) -> list[Figure]:
