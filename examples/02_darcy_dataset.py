@@ -7,6 +7,7 @@ Takes seconds. Run: python examples/02_darcy_dataset.py [FOLDER]
 import sys
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import sciml
@@ -25,6 +26,15 @@ report = verify(folder)
 for check in report.checks:
     print(f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.observed:.3g} {check.relation} {check.expected}")
 assert report.passed
+
+figure, panels = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+for panel, name in zip(panels, ("permeability", "pressure"), strict=True):
+    image = panel.imshow(sample[name].T, origin="lower", extent=(0, 1, 0, 1))
+    panel.set_title(f"{name} of sample 0")
+    figure.colorbar(image, ax=panel)
+picture = f"{tempfile.mkdtemp()}/darcy.png"
+figure.savefig(picture, dpi=150)
+print(f"picture in {picture}")
 
 # The maximum principle bounds the pressure by that of a uniform medium of the lower permeability: max p = 0.07367 / 3.
 pressure = train.field("pressure")
