@@ -8,9 +8,10 @@ from solvers.linear.direct import Factorization, factorize
 from solvers.linear.each import linear_solve_each
 from solvers.linear.gcrodr import GCRODR
 from solvers.linear.gmres import GMRES
-from solvers.linear.preconditioners import make_preconditioner
+from solvers.linear.preconditioners import IncompleteCholesky, make_preconditioner
 from solvers.linear.recycle import RecycleSpace
 from solvers.linear.sequence import SolutionSequence, solve_sequence
+from solvers.linear.shifted_laplacian import ShiftedLaplacian
 from solvers.linear.solve import linear_solve, linear_solve_many
 from solvers.linear.sorting import Ordering, coefficient_features, order_systems
 from solvers.linear.stencil import StencilOperator, diffusion_operator
@@ -22,8 +23,10 @@ __all__ = [
     "ConjugateDirections",
     "DeflatedCG",
     "Factorization",
+    "IncompleteCholesky",
     "Ordering",
     "RecycleSpace",
+    "ShiftedLaplacian",
     "SolutionSequence",
     "StencilOperator",
     "coefficient_features",

@@ -16,6 +16,7 @@ from solvers.linear.amg import AMG
 from solvers.linear.cg import CG, MultigridCG
 from solvers.linear.direct import LU
 from solvers.linear.fast_poisson import FastPoisson
+from solvers.linear.gmres import GMRES
 from solvers.linear.minres import MINRES
 from solvers.linear.stencil import StencilOperator
 from solvers.linear.system import Method, System, looks_symmetric
@@ -48,7 +49,7 @@ def plan(A: object, *, planned: int = 1, rtol: float = 1e-8, preconditioned: boo
     * a sparse matrix that is not symmetric with a positive diagonal, or small: sparse LU,
     * any other sparse matrix: PyAMG CG,
     * before that, where an approximate inverse comes with the sparse matrix: CG with it, unless it takes too long,
-    * an operator known only by its action: CG.
+    * an operator known only by its action: CG, then MINRES, which looks whether it acts symmetrically, then GMRES.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def plan(A: object, *, planned: int = 1, rtol: float = 1e-8, preconditioned: boo
         rest = (MultigridCG(), AMG(), LU()) if A.is_definite else (MINRES(), LU())
         return Plan((FastPoisson(), *rest), "constant coefficients are diagonal under fast transforms")
     if not sp.issparse(A):
-        return Plan((CG(),), "only the action of the operator is known")
+        return Plan((CG(), MINRES(), GMRES()), "only the action of the operator is known")
     own = _for_matrix(sp.csr_matrix(A), planned, rtol, unknowns)
     if preconditioned:
         return Plan((CG(limit=_PATIENCE), *own.methods), "an approximate inverse comes with the matrix")

@@ -12,10 +12,11 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.linalg as sla
+from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.arnoldi import CountedOperator
 from solvers.linear.recycle import RecycleSpace, orthonormalize
-from solvers.linear.system import Attempt, System, Vector, looks_symmetric
+from solvers.linear.system import Attempt, System, Vector, acts_symmetrically, looks_symmetric
 from solvers.result import Status
 
 _DEPENDENT = 1e-10  # eigenvalues of a normalised Gram matrix below this belong to dependent directions
@@ -54,7 +55,11 @@ class DeflatedCG:
     def attempt(self, system: System) -> Attempt:
         if not looks_symmetric(system.A):
             return Attempt(system.x0, status=Status.INDEFINITE)
-        return _Deflation(system, self).run()
+        attempt = _Deflation(system, self).run()
+        failed = attempt.status in (Status.STAGNATION, Status.MAX_ITERATIONS)
+        if failed and isinstance(system.A, LinearOperator) and not acts_symmetrically(system):
+            return replace(attempt, status=Status.INDEFINITE)
+        return attempt
 
 
 class _Deflation:

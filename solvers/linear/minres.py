@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 from solvers.linear.multigrid import MultigridHierarchy
 from solvers.linear.stencil import StencilOperator
-from solvers.linear.system import Attempt, System, Vector, looks_symmetric
+from solvers.linear.system import Attempt, System, Vector, acts_symmetrically, looks_symmetric
 from solvers.result import Status
 
 _LIMIT = 1000  # with multigrid; a system that needs more belongs to a direct solve
@@ -32,7 +33,8 @@ class MINRES:
         return "minres"
 
     def attempt(self, system: System) -> Attempt:
-        if not looks_symmetric(system.A):
+        black_box = isinstance(system.A, LinearOperator)
+        if not looks_symmetric(system.A) or (black_box and not acts_symmetrically(system)):
             return Attempt(system.x0, status=Status.INDEFINITE)
         if system.M is not None:
             return minres(system, system.M.matvec, limit=10 * system.n)

@@ -197,6 +197,7 @@ class AlgebraicMultigrid:
     def build(self, A: Matrix) -> LinearOperator:
         matrix = _symmetric(A, self.name, otherwise="ilut")
         _refuse_indefinite(A, self.name)
+        _diagonal(A, self.name)  # which its smoothing divides by
         cycle = v_cycle(set_up(matrix, self.kind), singular=isinstance(A, StencilOperator) and A.is_singular)
         return FlatOperator(A.shape, cycle, np.float64)
 
@@ -256,7 +257,11 @@ def make_preconditioner(A: Any, kind: str | Preconditioner = "ic0") -> LinearOpe
         if kind not in PRECONDITIONERS:
             raise ValueError(f"preconditioner {kind!r} is not known; take one of: {', '.join(PRECONDITIONERS)}")
         kind = PRECONDITIONERS[kind]
+    elif isinstance(kind, type) or not callable(getattr(kind, "build", None)):
+        raise TypeError(f"kind is {kind!r}; it must be one of {', '.join(PRECONDITIONERS)}, or settings such as IncompleteCholesky()")
     if not isinstance(A, StencilOperator):
+        if isinstance(A, str) or A is None:
+            raise TypeError(f"A is {A!r}; make_preconditioner(A, kind) takes the matrix first, then the kind")
         if not (sp.issparse(A) or isinstance(A, np.ndarray)):
             raise TypeError(f"preconditioner {kind.name!r} needs the entries of A, but A is a {type(A).__name__}: pass a sparse matrix")
         A = sp.csr_matrix(A)

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from solvers.linear.amg import AMG
 from solvers.linear.auto import choose
+from solvers.linear.block_gmres import BlockGMRES
 from solvers.linear.cg import CG, MultigridCG
 from solvers.linear.deflated_cg import DeflatedCG
 from solvers.linear.direct import LU
@@ -28,6 +29,7 @@ from solvers.result import Solution, Status
 
 METHODS: dict[str, type] = {
     "amg": AMG,
+    "block_gmres": BlockGMRES,
     "cg": CG,
     "deflated_cg": DeflatedCG,
     "fast_poisson": FastPoisson,
@@ -60,8 +62,9 @@ def linear_solve(
     method : "auto", "fast_poisson", "multigrid_cg", "amg", "cg", "deflated_cg", "minres", "gmres", "gcrodr", "lu", or a settings object
         such as ``GCRODR(restart=30, recycle_dim=10)``.
     x0 : initial guess for iterative methods; None is zero.
-    M : preconditioner, an approximate inverse of A, used by "cg", "deflated_cg" and "minres", symmetric positive definite for
-        these, by "gmres" and "gcrodr", and tried first by "auto" where A is a sparse matrix; None is none, but see `MINRES`.
+    M : preconditioner, an approximate inverse of A as `make_preconditioner` gives it, used by "cg", "deflated_cg" and "minres",
+        symmetric positive definite for these, by "gmres" and "gcrodr", and tried first by "auto" where A is a sparse matrix; None is
+        none, but see `MINRES`.
     rtol, atol : stop at ``||b - A x||_2 <= max(rtol ||b||_2, atol)``.
     maxiter : iteration limit; None is the method's own.
     callback : ``callback(x, residual_norm)`` after each iteration.
@@ -116,7 +119,7 @@ def linear_solve_many(
     Parameters
     ----------
     A, M, rtol, atol, maxiter : as in `linear_solve`.
-    method : as in `linear_solve`; ``LU(factorization)`` uses a `Factorization` that `factorize` made before.
+    method : as in `linear_solve`, or "block_gmres"; ``LU(factorization)`` uses a `Factorization` that `factorize` made before.
     B : one right-hand side a row, shape (m, n) or (m, *grid).
     planned : number of right-hand sides that "auto" picks its method for; None is the number of rows. Give a fixed one where a
         batch is cut into pieces and the bits must not depend on the cuts; 1 is the choice of `linear_solve`.
@@ -153,6 +156,9 @@ def _solve(batch: Batch, method: str | Method, rtol: float, atol: float, shape: 
     """Solutions row by row: each row goes down the chain of methods until one of them meets its tolerance."""
     chosen = checked_method(method, rtol, atol, batch.maxiter)
     name = "auto" if chosen is None else chosen.name
+    if batch.B.shape[1] == 0:
+        nothing = {"relative_residual": 0.0, "failed_before": ()}
+        return [Solution(b.reshape(shape), Status.SUCCESS, 0, np.zeros(1), name, nothing) for b in batch.B]
     norms = row_norms(batch.B)
     guesses_finite = True if batch.X0 is None else np.isfinite(batch.X0).all(axis=1)
     batch, norms, scales = _scaled(batch, norms)
@@ -208,11 +214,19 @@ def _batch(A: Any, B: np.ndarray, X0: np.ndarray | None, M: Any, maxiter: int | 
         raise ValueError("x0 is complex and A and b are real: pass its real part, or b.astype(complex)")
     if isinstance(operator, StencilOperator) and dtype.kind == "c":
         raise ValueError("b is complex and A is a real StencilOperator: solve for the real and the imaginary part, or pass A.to_csr()")
+    M = None if M is None else _preconditioner(M)
     if M is not None and dtype.kind != "c" and np.dtype(getattr(M, "dtype", None) or np.float64).kind == "c":
         raise ValueError("M is complex and A and b are real: pass b.astype(complex), and for a StencilOperator A.to_csr() with it")
     B = np.ascontiguousarray(B, dtype=dtype)
     X0 = None if X0 is None else np.array(X0, dtype=dtype)
-    return Batch(operator, B, X0, None if M is None else aslinearoperator(M), np.zeros(len(B)), maxiter, callback)
+    return Batch(operator, B, X0, M, np.zeros(len(B)), maxiter, callback)
+
+
+def _preconditioner(M: Any) -> LinearOperator:
+    if isinstance(M, str) or callable(getattr(M, "build", None)) or (callable(M) and not hasattr(M, "matvec") and not hasattr(M, "shape")):
+        given = repr(M) if isinstance(M, str) else f"a {type(M).__name__}"
+        raise TypeError(f"M is {given}; it must be an operator: M=make_preconditioner(A, ...) makes one from a name or settings")
+    return aslinearoperator(M)
 
 
 def _operator(A: Any) -> StencilOperator | sp.csr_matrix | LinearOperator:

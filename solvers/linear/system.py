@@ -81,7 +81,15 @@ def entries(A: Any, method: str) -> sp.csr_matrix:
 
 def looks_symmetric(A: Any) -> bool:
     """False for a matrix that visibly differs from its conjugate transpose; operators known only by their action pass."""
-    return not isinstance(A, sp.csr_matrix) or float(abs(A - A.conj().T).max()) <= _ASYMMETRY * float(abs(A).max())
+    return not isinstance(A, sp.csr_matrix) or A.nnz == 0 or float(abs(A - A.conj().T).max()) <= _ASYMMETRY * float(abs(A).max())
+
+
+def acts_symmetrically(system: System) -> bool:
+    """Whether ``u . A v`` is the conjugate of ``v . A u`` for two random vectors, which two products tell."""
+    u, v = np.random.default_rng(0).standard_normal((2, system.n)).astype(system.b.dtype)
+    Au, Av = system.matvec(u), system.matvec(v)
+    difference = abs(np.vdot(u, Av) - np.conj(np.vdot(v, Au)))
+    return bool(difference <= _ASYMMETRY * (np.linalg.norm(u) * np.linalg.norm(Av) + np.linalg.norm(v) * np.linalg.norm(Au)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ Darcy flow at n = 2500, tolerance 1e-5, without preconditioner their table 3 has
   as they are, take as long as the direct solve that "auto" picks there, before a product with a matrix is made.
 * Sorting saves much where few parameters make the family, and little where every field is drawn independently.
 
-Products with the matrix are compared, those for the images of the recycled space included, which counts of iterations leave out.
+Products with the matrix are compared, those for the images of the recycled space included, which counts of iterations leave out. Bounds
+in both directions are those of five seeds of every family (0 to 4, default options), and a little room.
 """
 
 from __future__ import annotations
@@ -111,9 +112,9 @@ def _released(s: int, samples: int) -> tuple[list[Check], dict[str, Any]]:
     quotients = [poisson / a[1:-1, 1:-1].ravel() for a in coefficients]
     differences = [float(np.linalg.norm(x - q) / np.linalg.norm(q)) for x, q in zip(solutions, quotients, strict=True)]
     checks = [
-        Check(f"released matrix, {away}: eigenvalues with negative real part, mean", _mean(wrong["negative eigenvalues"]), "in", (0.5, 5.0),
+        Check(f"released matrix, {away}: eigenvalues with negative real part, mean", _mean(wrong["negative eigenvalues"]), "in", (1.5, 4.0),
               reference="Darcy flow has none", status="exact"),
-        Check("released matrix: smallest value of a solution for a positive source", min(wrong["smallest value"]), "<=", -0.05,
+        Check("released matrix: smallest value of a solution for a positive source", min(wrong["smallest value"]), "<=", -0.25,
               reference="the maximum principle of Darcy flow says >= 0", status="exact"),
         Check("released matrix: products of GMRES(40) over those of GCRO-DR(40, 20)", _ratio(wrong), ">=", 6.0,
               reference=f"{PAPER}, table 3: 3983 / 183 iterations at n = 2500", status="published"),
@@ -121,7 +122,7 @@ def _released(s: int, samples: int) -> tuple[list[Check], dict[str, Any]]:
               reference="similar to a symmetric positive definite matrix", status="exact"),
         Check("the same, its diagonal in place: difference to one Poisson solve over a", max(differences), "<=", 1e-10,
               reference="L diag(a) u = b", status="exact"),
-        Check("the same, its diagonal in place: products of GMRES(40) over those of GCRO-DR(40, 20)", _ratio(right), "in", (1.0, 4.0),
+        Check("the same, its diagonal in place: products of GMRES(40) over those of GCRO-DR(40, 20)", _ratio(right), "in", (1.0, 2.5),
               reference="the fault removed, all else equal"),
     ]  # fmt: skip
     return checks, {**figures, "histories": histories}
@@ -196,7 +197,7 @@ def _on_equations(key: str, columns: dict[str, Column]) -> list[Check]:
     what = f"{key}: products of GMRES(40), at most {PATIENCE}, over those of GCRO-DR"
     if key.startswith("Helmholtz"):
         checks += [
-            Check(what, saved, ">=", 10.0, reference=f"{PAPER}, table 1: 13 to 30, with their matrices"),
+            Check(what, saved, ">=", 12.0, reference=f"{PAPER}, table 1: 13 to 30, with their matrices"),
             Check(f"{key}: time of MINRES with multigrid over that of GCRO-DR", faster(MULTIGRID_MINRES), "<=", 1.0),
         ]
         in_space = key == "Helmholtz 3-D"
@@ -204,21 +205,21 @@ def _on_equations(key: str, columns: dict[str, Column]) -> list[Check]:
         checks.append(Check(name, faster("splu"), ">=" if in_space else "<=", 8.0 if in_space else 1.0))
     elif key == "thermal":
         checks += [
-            Check(what, saved, "in", (3.0, 15.0), reference=f"{PAPER}, table 1: 9 to 24, where only right-hand sides varied"),
+            Check(what, saved, "in", (3.5, 14.0), reference=f"{PAPER}, table 1: 9 to 24, where only right-hand sides varied"),
             Check(f"{key}: time of conjugate gradients over that of GCRO-DR", faster("cg"), "<=", 1.0),
             Check(f"{key}: time of SuperLU over that of GCRO-DR", faster("splu"), "<=", 1.0),
         ]
     elif key == "Darcy":
         checks += [
-            Check(what, saved, "in", (1.5, 5.0), reference=f"{PAPER}, table 1: 21 to 25, on the released matrix"),
+            Check(what, saved, "in", (1.7, 3.5), reference=f"{PAPER}, table 1: 21 to 25, on the released matrix"),
             Check(f"{key}: time of conjugate gradients over that of GCRO-DR", faster("cg"), "<=", 1.0),
             Check(f"{key}: time of multigrid CG over that of GCRO-DR", faster("multigrid_cg"), "<=", 0.2),
         ]
     else:
-        low = 1.5 if key == "recirculating" else 0.3  # with boundary layers ILU(0) alone takes 25 steps
+        few = key == "boundary layer"  # ILU(0) alone takes 25 steps
         checks += [
-            Check(what, saved, "in", (low, 5.0)),
-            Check(f"{key}: time of SuperLU over that of GCRO-DR", faster("splu"), "<=", 1.0),
+            Check(what, saved, "in", (0.6, 1.2) if few else (3.0, 4.6)),
+            Check(f"{key}: time of SuperLU over that of GCRO-DR", faster("splu"), "<=", 1.5 if few else 1.0),
         ]
     return checks
 
@@ -238,9 +239,9 @@ def _sorting(count: int) -> tuple[list[Check], dict[str, Any]]:
         figures[name] = {"given": given, "sorted": in_order, "path": length, "seconds of sorting": order.seconds}
     saved = {name: 1 - found["sorted"] / found["given"] for name, found in figures.items()}
     return [
-        Check(f"sorting {count} independent fields: share of products saved", saved["independent fields"], "in", (-0.05, 0.2),
+        Check(f"sorting {count} independent fields: share of products saved", saved["independent fields"], "in", (0.03, 0.2),
               reference=f"{PAPER}, table 2: 0.09", status="published"),
-        Check(f"sorting a family of two parameters, {count} systems: share of products saved", saved["two parameters"], "in", (0.05, 0.5)),
+        Check(f"sorting a family of two parameters, {count} systems: share of products saved", saved["two parameters"], "in", (0.15, 0.4)),
     ], figures  # fmt: skip
 
 
