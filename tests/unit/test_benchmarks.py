@@ -15,7 +15,8 @@ def test_two_workers_write_the_same_fields() -> None:
     report = dataset_write.run(samples=100, resolution=4, repeats=1)
     same, *_ = report.checks
     assert (same.name, same.observed) == ("fields that differ between one worker and two", 0)
-    assert 0 < report.details["seconds_a_sample"]["2"]["writing_process"] < 0.1
+    # a difference of two short runs, which on a busy machine may come out below zero
+    assert abs(report.details["seconds_a_sample"]["2"]["writing_process"]) < 0.1
 
 
 def test_loader_needs_the_other_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
