@@ -13,6 +13,7 @@ from solvers.flow.steady import SteadyFlow, SteadyStatus, steady_flow
 from solvers.flow.streamfunction import Side, StreamfunctionProblem
 from solvers.flow.streamfunction_newton import StreamfunctionFlow, solve_streamfunction
 from solvers.flow.taylor_hood import TaylorHood
+from solvers.flow.unsteady import UnsteadyFlow, UnsteadyStatus, unsteady_flow
 
 __all__ = [
     "CarriedScalar",
@@ -36,6 +37,8 @@ __all__ = [
     "StreamfunctionFlow",
     "StreamfunctionProblem",
     "TaylorHood",
+    "UnsteadyFlow",
+    "UnsteadyStatus",
     "VelocityFlow",
     "VorticityFlow",
     "Wall",
@@ -46,4 +49,5 @@ __all__ = [
     "natural_convection",
     "solve_streamfunction",
     "steady_flow",
+    "unsteady_flow",
 ]
