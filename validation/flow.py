@@ -70,13 +70,17 @@ def field(title: str, label: str, grid: Mapping[str, Any], contours: Sequence[fl
     return {"kind": "field", "title": title, "label": label, **grid, **levels}
 
 
-def lines(title: str, x_label: str, y_label: str, series: Mapping[str, tuple[Array, Array]]) -> dict[str, Any]:
-    """A figure of curves, label -> x and y; every curve is thinned to at most 600 points."""
-    curves = []
-    for label, (x, y) in series.items():
-        step = max(1, -(-len(x) // 600))
-        curves.append({"label": label, "x": _rounded(x[::step]), "y": _rounded(y[::step]), "style": "line"})
-    return {"kind": "lines", "title": title, "x_label": x_label, "y_label": y_label, "series": curves}
+def maximum(ts: Array, values: Array) -> tuple[float, float]:
+    """Time and height of the vertex of the parabola through the largest of equally spaced values, shape (T,), and its two neighbours."""
+    k = int(np.clip(values.argmax(), 1, len(values) - 2))
+    before, top, after = values[k - 1 : k + 2]
+    shift = (before - after) / (2 * (before - 2 * top + after))
+    return float(ts[k] + shift * (ts[k + 1] - ts[k])), float(top - (before - after) * shift / 4)
+
+
+def observed_forces(state: FlowState, peak: float) -> Array:
+    """Drag and lift coefficients of the cylinder and the pressure difference: what the unsteady cases keep of every step."""
+    return np.array([*coefficients(state.wall_force("cylinder"), peak), pressure_difference(state)])
 
 
 def _rounded(values: Array) -> list[float | None]:

@@ -89,7 +89,7 @@ def unsteady_flow(
     spaces: TaylorHood | None = None,
     initial: FlowState | None = None,
     order: int = 2,
-    rtol: float = 1e-6,
+    rtol: float = 1e-5,
     observe: Callable[[FlowState], ArrayLike] | None = None,
 ) -> UnsteadyFlow:
     """Integrate ``u_t + (u . grad) u - nu lap u + grad p = f``, ``div u = 0`` with equal steps.
@@ -100,9 +100,10 @@ def unsteady_flow(
     dt : step; it is made a little smaller where the span is no multiple of it.
     degree, spaces : as in `steady_flow`.
     initial : state at the first time, on the same spaces; None is fluid at rest.
-    order : of the scheme, 1 to 3. Orders 1 and 2 are A-stable. Order 3 is more accurate, but stable in a sector
-        of 86 degrees only: waves that hardly decay may grow. It starts with Euler's method, extrapolated from one and from two steps, and then order 2.
-    rtol : a step is solved where the last correction of the velocity is smaller than that, against the largest velocity.
+    order : of the scheme, 1 to 3. Orders 1 and 2 are A-stable; order 3 is more accurate, but waves that hardly decay may grow in it (it is
+        stable in a sector of 86 degrees). It starts with Euler's method, extrapolated from one and from two steps, and then order 2.
+    rtol : a step is solved where the last correction of the velocity is smaller than that, against the largest velocity; the next one would
+        be several times smaller.
     observe : called with the state after every step, forces included; what it returns is kept.
 
     Raises

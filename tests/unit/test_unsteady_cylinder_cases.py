@@ -1,0 +1,58 @@
+"""The unsteady cylinder cases pass as the code stands, and fail when the fault that they are there for is planted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sciml.checks import CheckReport, strict_json
+from sciml.errors import InputError
+from solvers.flow import FlowState
+from validation.cases import dfg_2d2, dfg_2d3
+from validation.flow import maximum
+
+
+def failed(report: CheckReport) -> list[str]:
+    return [check.name for check in report.checks if not check.passed]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [dfg_2d2, dfg_2d3], ids=["2D-2", "2D-3"])
+def test_unsteady_cylinder_passes(case) -> None:
+    report = case.run()
+    assert failed(report) == []
+    assert sum(check.status == "published" for check in report.checks) >= 5
+    assert "NaN" not in strict_json(report.to_dict())
+    assert [figure["kind"] for figure in report.details["figures"]][:3] == ["lines", "lines", "field"]
+
+
+@pytest.mark.slow
+def test_a_late_inflow_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = dfg_2d3.cylinder_flow
+    monkeypatch.setattr(dfg_2d3, "cylinder_flow", lambda peak, cells: right(lambda points, t: peak(points, t - 0.02), cells))
+    assert "|time of the largest drag / reference - 1|" in failed(dfg_2d3.run(cells=4, steps=400))
+
+
+@pytest.mark.slow
+def test_forces_without_the_pressure_of_the_stress_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The surface integral of the stress misses the lift that the residual finds on the same mesh."""
+    monkeypatch.setattr(FlowState, "wall_force", FlowState.wall_force_by_stress)
+    assert "|largest lift coefficient / reference - 1|" in failed(dfg_2d3.run())
+
+
+def test_drag_of_an_unsteady_inflow_on_a_coarse_mesh() -> None:
+    """The drag follows the inflow; the vortices want more cells and steps."""
+    report = dfg_2d3.run(cells=4, steps=320)
+    assert [name for name in failed(report) if "drag" in name] == []
+
+
+def test_a_maximum_between_samples_is_found() -> None:
+    ts = np.linspace(0, 1, 21)
+    assert maximum(ts, 3 - 7 * (ts - 0.617) ** 2) == pytest.approx((0.617, 3.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"cells": 2}, {"degree": 1}, {"steps": 10}])
+@pytest.mark.parametrize("case", [dfg_2d2, dfg_2d3])
+def test_options_out_of_range_are_refused(case, options: dict) -> None:
+    with pytest.raises(InputError, match="out of range"):
+        case.run(**options)

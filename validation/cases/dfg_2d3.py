@@ -1,0 +1,57 @@
+"""Flow around a cylinder in a channel whose inflow swells and ebbs, Re up to 100 (DFG 2D-3).
+
+The inflow is ``1.5 sin(pi t / 8)`` for eight seconds. Drag follows it; the lift comes from vortices that begin to be shed after four
+seconds, and depends on the mesh far more than the drag.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from sciml.checks import Check, CheckReport
+from solvers.flow.unsteady import unsteady_flow
+from validation.figures import lines
+from validation.flow import cylinder_flow, deviation, field, interval, maximum, observed_forces, sampled
+from validation.options import check_between
+
+CASE, PEAK, END = "2D-3", 1.5, 8.0
+
+
+def run(*, cells: int = 7, degree: int = 3, steps: int = 1000) -> CheckReport:
+    """`cells` along each quarter of the cylinder, velocity elements of `degree`, and `steps` of equal length, third order."""
+    check_between("cells", cells, 3, 32)
+    check_between("degree", degree, 2, 5)
+    check_between("steps", steps, 100, 100_000)
+    start = time.perf_counter()
+    flow = cylinder_flow(lambda points, t: np.full(len(points), PEAK * math.sin(math.pi * t / END)), cells)
+    result = unsteady_flow(flow, (0.0, END), END / steps, degree=degree, order=3, observe=lambda state: observed_forces(state, PEAK))
+    state = result.raise_for_status().state
+    assert result.observed is not None
+    ts, (drag, lift, difference) = result.ts[1:], result.observed.T
+    (drag_time, drag_max), (lift_time, lift_max) = maximum(ts, drag), maximum(ts, lift)
+    checks = [
+        deviation("largest drag coefficient", drag_max, 5e-3, CASE, "cd_max"),
+        interval("largest drag coefficient", drag_max, CASE, "cd_max"),
+        deviation("time of the largest drag", drag_time, 2e-3, CASE, "t(cd_max)"),
+        deviation("largest lift coefficient", lift_max, 3e-2, CASE, "cl_max"),
+        interval("largest lift coefficient", lift_max, CASE, "cl_max"),
+        deviation("time of the largest lift", lift_time, 1e-2, CASE, "t(cl_max)"),
+        deviation("last pressure difference", float(difference[-1]), 1e-2, CASE, "dp(8)"),
+        Check("factorisations for 100 steps", 100 * result.factorizations / steps, "<=", 10.0, reference="factors serve many steps"),
+    ]
+    box = ((0.0, 0.0), (2.2, 0.41), (128, 64))
+    details = {
+        "unknowns": result.unknowns,
+        "entries of the factors": result.fill,
+        "corrections": result.corrections,
+        "factorisations": result.factorizations,
+        "figures": [
+            lines("Drag", "time", "drag coefficient", {"drag": (ts, drag)}),
+            lines("Lift", "time", "lift coefficient", {"lift": (ts, lift)}),
+            field("Vorticity at the end", "dv/dx - du/dy", sampled(state.vorticity_at, *box)),
+        ],
+    }
+    return CheckReport("dfg-2d3", checks, time.perf_counter() - start, details)
