@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,12 +61,6 @@ def sampled(values: Any, low: tuple[float, float], high: tuple[float, float], sh
     points = np.stack(np.meshgrid(x, y), axis=-1)
     found = np.asarray(values(points.reshape(-1, 2))).reshape(len(y), len(x))
     return {"x": _rounded(x), "y": _rounded(y), "values": [_rounded(line) for line in found]}
-
-
-def field(title: str, label: str, grid: Mapping[str, Any], contours: Sequence[float] = ()) -> dict[str, Any]:
-    """A figure of a sampled field."""
-    levels = {"contours": [float(level) for level in contours]} if len(contours) else {}
-    return {"kind": "field", "title": title, "label": label, **grid, **levels}
 
 
 def maximum(ts: Array, values: Array) -> tuple[float, float]:

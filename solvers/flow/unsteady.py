@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -132,7 +132,7 @@ def unsteady_flow(
     x = np.zeros(spaces.n) if initial is None else saddle.join(initial)
     steps = math.ceil((end - start) / dt * (1 - 1e-12))
     scheme = _Scheme(saddle, order, (end - start) / steps, rtol)
-    state = saddle.state(x, np.zeros(spaces.n), flow.viscosity, start) if initial is None else initial
+    state = saddle.state(x, np.zeros(spaces.n), flow.viscosity, start) if initial is None else replace(initial, time=start)
     ts, observed, status = [start], [], UnsteadyStatus.SUCCESS
     for k, step in enumerate(_march(scheme, x, start, steps), start=1):
         if step.status is not UnsteadyStatus.SUCCESS:

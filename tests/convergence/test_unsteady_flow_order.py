@@ -81,6 +81,21 @@ def test_wrong_coefficients_lose_the_order(scheme: tuple, monkeypatch: pytest.Mo
     assert np.log2(found[0] / found[1]).max() < 1.5
 
 
+@pytest.mark.parametrize("part", ["convection", "force", "mass"])
+def test_a_part_of_the_momentum_that_is_wrong_by_a_percent_loses_the_order(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if part == "convection":
+        convection = TaylorHood.convection
+        monkeypatch.setattr(TaylorHood, "convection", lambda self, u: 1.01 * convection(self, u))
+    elif part == "force":
+        given = TaylorHood.force
+        monkeypatch.setattr(TaylorHood, "force", lambda self, flow, t: given(self, flow, t - 0.002))
+    else:
+        mass = TaylorHood.mass.func
+        monkeypatch.setattr(TaylorHood, "mass", property(lambda self: 1.01 * mass(self)))
+    found = np.array([errors(2, n) for n in (64, 128)])
+    assert np.log2(found[0] / found[1])[1:].max() < 1
+
+
 def test_a_wrong_jacobian_costs_corrections_and_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     """What converges is the residual's root: a Jacobian without convection leads there too."""
     right = errors(2, 32)
@@ -141,6 +156,16 @@ def test_a_step_too_long_says_when() -> None:
     assert result.status is UnsteadyStatus.DIVERGED
     assert np.isfinite(result.state.velocity).all()
     with pytest.raises(SolverError, match=r"DIVERGED in step \d, which begins at time .*take a smaller dt"):
+        result.raise_for_status()
+
+
+def test_the_state_of_a_first_step_that_fails_is_the_initial_one_at_the_first_time() -> None:
+    flow = Flow(square(2), NU, {"rim": STILL}, force=lambda points, t: np.full(points.shape, np.nan if t > 1 else 1.0))
+    initial = steady_flow(flow, degree=2).raise_for_status().state
+    result = unsteady_flow(flow, (3.0, 4.0), 0.5, initial=initial)
+    assert (result.state.time, len(result.ts)) == (3.0, 1)
+    np.testing.assert_array_equal(result.state.velocity, initial.velocity)
+    with pytest.raises(SolverError, match="step 1, which begins at time 3;"):
         result.raise_for_status()
 
 

@@ -15,7 +15,8 @@ from scipy.optimize import brentq
 from sciml.checks import Check, CheckReport
 from solvers.flow.state import FlowState
 from solvers.flow.steady import steady_flow
-from validation.flow import coefficients, cylinder_flow, deviation, field, interval, pressure_difference, sampled
+from validation.figures import field
+from validation.flow import coefficients, cylinder_flow, deviation, interval, pressure_difference, sampled
 from validation.options import check_between
 
 CASE, PEAK = "2D-1", 0.3
@@ -55,7 +56,7 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
         "entries of the factors": result.fill,
         "seconds to solve": solved,
         "residual norms": list(result.residual_norms[-1]),
-        "figures": [field("Speed", "|u|", speed), field("Pressure", "p", pressure, np.linspace(-0.02, 0.12, 15).round(3).tolist())],
+        "figures": [field("Speed", "|u|", **speed), field("Pressure", "p", **pressure, contours=np.linspace(-0.02, 0.12, 15).round(3))],
     }
     return CheckReport("dfg-2d1", checks, time.perf_counter() - start, details)
 

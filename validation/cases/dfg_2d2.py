@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from sciml.checks import Check, CheckReport
 from solvers.flow.taylor_hood import TaylorHood
 from solvers.flow.unsteady import unsteady_flow
-from validation.figures import lines
-from validation.flow import DIAMETER, cylinder_flow, deviation, field, interval, maximum, observed_forces, sampled
+from validation.figures import field, lines
+from validation.flow import DIAMETER, cylinder_flow, deviation, interval, maximum, observed_forces, sampled
 from validation.options import check_between
 
 Array = NDArray[np.float64]
@@ -75,8 +75,8 @@ def run(*, cells: int = 9, degree: int = 3, steps: int = 200) -> CheckReport:
         "figures": [
             lines("Drag", "time", "drag coefficient", {"drag": (ts, drag)}),
             lines("Lift", "time", "lift coefficient", {"lift": (ts, lift)}),
-            field("Vorticity", "dv/dx - du/dy", sampled(result.state.vorticity_at, *box)),
-            field("Speed", "|u|", sampled(lambda points: np.linalg.norm(result.state.velocity_at(points), axis=1), *box)),
+            field("Vorticity", "dv/dx - du/dy", **sampled(result.state.vorticity_at, *box)),
+            field("Speed", "|u|", **sampled(lambda points: np.linalg.norm(result.state.velocity_at(points), axis=1), *box)),
         ],
     }
     return CheckReport("dfg-2d2", checks, time.perf_counter() - start, details)

@@ -13,8 +13,8 @@ import numpy as np
 
 from sciml.checks import Check, CheckReport
 from solvers.flow.unsteady import unsteady_flow
-from validation.figures import lines
-from validation.flow import cylinder_flow, deviation, field, interval, maximum, observed_forces, sampled
+from validation.figures import field, lines
+from validation.flow import cylinder_flow, deviation, interval, maximum, observed_forces, sampled
 from validation.options import check_between
 
 CASE, PEAK, END = "2D-3", 1.5, 8.0
@@ -51,7 +51,7 @@ def run(*, cells: int = 7, degree: int = 3, steps: int = 1000) -> CheckReport:
         "figures": [
             lines("Drag", "time", "drag coefficient", {"drag": (ts, drag)}),
             lines("Lift", "time", "lift coefficient", {"lift": (ts, lift)}),
-            field("Vorticity at the end", "dv/dx - du/dy", sampled(state.vorticity_at, *box)),
+            field("Vorticity at the end", "dv/dx - du/dy", **sampled(state.vorticity_at, *box)),
         ],
     }
     return CheckReport("dfg-2d3", checks, time.perf_counter() - start, details)
