@@ -104,7 +104,8 @@ def _take_off(panel, w, out, h):  # type: ignore[no-untyped-def]
     return square, along
 
 
-@fast_kernel()
+# inlined: sums in a function of its own came out of Numba's cache in another order than out of its compiler
+@fast_kernel(inline="always")
 def _take_off_block(rows, out, h):  # type: ignore[no-untyped-def]
     """Classical Gram-Schmidt for up to `_BLOCK` rows, whose coefficients go to h; returns the sum of their squares."""
     n = out.size
