@@ -28,7 +28,8 @@ for shape in ((40, 33), (14, 12, 17)):
     M = make_preconditioner(A.to_csr(), "ic0")
     tell(f"ic0 {len(shape)}-D", linear_solve(A.to_csr(), b.ravel(), "cg", M=M).x)
 for kind in (1.0, 1.0 + 0.3j):
-    matrices = [diffusion_operator(np.exp(0.3 * rng.standard_normal((20, 20))), spacing=(0.1, 0.1), sides=(zero, zero)).to_csr() * kind for _ in range(3)]
+    media = np.exp(0.3 * rng.standard_normal((3, 20, 20)))
+    matrices = [diffusion_operator(a, spacing=(0.1, 0.1), sides=(zero, zero)).to_csr() * kind for a in media]
     b = rng.standard_normal(400) * kind
     tell(f"gcrodr {kind}", *(s.x for s in solve_sequence([(A, b) for A in matrices], GCRODR(20, 6))))
 for n in (2, 3):
