@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from sciml.models.channels import Channels
 
 #: Of each activation: value and first, second and third derivative at h.
 Slopes = Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
@@ -79,23 +80,6 @@ _ACTIVATIONS: dict[type[nn.Module], Slopes] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Channels:
-    """A quantity at N points with its derivatives, and the linear layers met on the way to it.
-
-    Attributes
-    ----------
-    value : shape (N, k).
-    gradient : shape (N, d, k), entry i the derivative by the i-th coordinate.
-    laplacian : shape (N, k): the sum of the second derivatives by the coordinates named in `forward_jet`, or None.
-    """
-
-    value: Tensor
-    gradient: Tensor
-    laplacian: Tensor | None = None
-    layers: list[tuple[nn.Linear, Tensor, Tensor]] = field(default_factory=list, repr=False)
-
-
 def suits(model: nn.Module) -> bool:
     """Whether `forward_jet` can follow the model: a sequence of linear layers and smooth activations."""
     return isinstance(model, nn.Sequential) and all(
@@ -103,26 +87,23 @@ def suits(model: nn.Module) -> bool:
     )
 
 
-def forward_jet(model: nn.Module, x: Tensor, laplacian_axes: int | None = None) -> Channels:
-    """Value, gradient and Laplacian of a multilayer perceptron.
+def forward_jet(model: nn.Module, inputs: Channels) -> Channels:
+    """A multilayer perceptron of quantities with derivatives, such as `channels.coordinates` of points.
 
     Parameters
     ----------
     model : `torch.nn.Sequential` of linear layers and Tanh, Sigmoid, SiLU, Softplus, exact GELU or `Sine`.
-    x : points, shape (N, d).
-    laplacian_axes : how many leading coordinates the Laplacian sums over (the others may be time); None takes all, 0 leaves it out.
 
     Raises
     ------
     TypeError : for a layer that has no rule here.
     """
-    n, d = x.shape
-    axes = d if laplacian_axes is None else laplacian_axes
-    state = x.new_zeros(1 + d + bool(axes), n, d)  # channels first, so that each of them is one contiguous matrix
-    state[0] = x
-    for axis in range(d):
-        state[1 + axis, :, axis] = 1.0
-    layers: list[tuple[nn.Linear, Tensor, Tensor]] = []
+    d, axes = len(inputs.gradient), inputs.axes
+    # channels first, so that each of them is one contiguous matrix
+    parts = (
+        [inputs.value[None], inputs.gradient] if inputs.laplacian is None else [inputs.value[None], inputs.gradient, inputs.laplacian[None]]
+    )
+    state, layers = torch.cat(parts), list(inputs.layers)
     for part in _flat(model):
         if isinstance(part, nn.Linear):
             out = functional.linear(state, part.weight)
@@ -138,7 +119,7 @@ def forward_jet(model: nn.Module, x: Tensor, laplacian_axes: int | None = None) 
             state = _Activate.apply(state, _ACTIVATIONS[type(part)], d, axes)
         else:
             raise TypeError(f"{type(part).__name__} has no rule for forward derivatives: take a sequence of linear layers and activations")
-    return Channels(state[0], state[1 : 1 + d].transpose(0, 1), state[1 + d] if axes else None, layers)
+    return Channels(state[0], state[1 : 1 + d], state[1 + d] if axes else None, axes, tuple(layers))
 
 
 def _flat(model: nn.Module) -> list[nn.Module]:
@@ -167,7 +148,7 @@ class _Activate(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, G: Tensor) -> tuple[Tensor, None, None, None]:
         state, slope, curvature, *rest = ctx.saved_tensors
         d, axes = ctx.d, ctx.axes
