@@ -61,7 +61,8 @@ class LocalCluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start("scheduler", "", "--host", "127.0.0.1", "--port", "0")
         patience = time.monotonic() + 60
-        while not self._file.exists() and time.monotonic() < patience:
+        # dask makes the file before it fills it
+        while not (self._file.exists() and self._file.read_text().rstrip().endswith("}")) and time.monotonic() < patience:
             time.sleep(0.05)
         self.address: str = json.loads(self._file.read_text())["address"]
 
