@@ -112,7 +112,7 @@ class March:
         self._output(self.open, np.zeros(self.rows), lambda theta: self.y)  # outputs at t0
         self.values = [self._event_values(event, self.t, self.y) for event in task.events]
         self.status[self.open & (self.t == task.end)] = IntegrationStatus.SUCCESS
-        self.h = np.full(self.rows, task.dt or math.nan)
+        self.h = np.full(self.rows, float(task.dt or math.nan))  # an integer would make steps that are whole numbers
         if task.dt is None and self.open.any():
             self.h = self._first_step()
         stepper, carry = task.method.bind(task.terms, self.xp, task.batch), None

@@ -210,6 +210,12 @@ def test_smoother_control_rejects_less_where_stability_limits_the_step():
     assert smooth.stats["rejected"] < 0.5 * plain.stats["rejected"]
 
 
+def test_a_first_step_may_be_an_integer():
+    for dt in (1, 1.0, np.int64(1)):
+        found = integrate(lambda t, y: -y, (0, 5), np.ones(2), rtol=1e-8, dt=dt).raise_for_status()
+        np.testing.assert_allclose(found.ys[-1], math.exp(-5), rtol=1e-6)
+
+
 def test_noise_takes_fixed_steps():
     noise = AdditiveNoise(lambda t, y: -y, lambda t: 0.5, BrownianPath((0.0, 1.0), (4,), 0))
     one = integrate(noise, (0.0, 1.0), np.ones(4), "sra1", dt=1 / 64, save_at=[0.5, 1.0])
