@@ -9,43 +9,42 @@ that mean is the value at the centre. With N constant in time and state the meth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.integrators.terms import Terms
+from solvers.integrators.kinds import in_kind, to_numpy
 
 Array = NDArray[Any]
-Step = Callable[[float, Array], Array]
 #: Points on the circle; the mean converges like 1 / points!, far below rounding for 32.
 _POINTS = 32
 
 
-@dataclass(frozen=True)
-class ETDRK4:
-    """The method; it has no settings."""
+class DiagonalStep:
+    """The step for states that share one step size, with the weights of the last size kept.
 
-    def stepper(self, terms: Terms, h: float) -> Step:
-        """The map from (t, y(t)) to y(t + h)."""
-        L, N = np.asarray(terms.linear), terms.nonlinear
-        E = np.exp(L * h)
-        if N is None:
-            return lambda t, y: E * y
-        E2 = np.exp(L * h / 2)
-        Q, f1, f2, f3 = coefficients(L * h, h)
+    Half of the products that the general formula with phi functions takes (`solvers.integrators.exponential`), which serves all else.
+    """
 
-        def step(t: float, y: Array) -> Array:
-            Ny = N(t, y)
-            a = E2 * y + Q * Ny
-            Na = N(t + h / 2, a)
-            b = E2 * y + Q * Na
-            Nb = N(t + h / 2, b)
-            c = E2 * a + Q * (2 * Nb - Ny)
-            return np.asarray(E * y + f1 * Ny + f2 * (2 * (Na + Nb)) + f3 * N(t + h, c))
+    def __init__(self, diagonal: Any, nonlinear: Callable[[Any, Any], Any]) -> None:
+        self.diagonal, self.nonlinear = to_numpy(diagonal), nonlinear
+        self.h: float | None = None
+        self.weights: tuple[Any, ...] = ()
 
-        return step
+    def __call__(self, t: float, y: Any, h: float) -> Any:
+        """The state at t + h."""
+        if h != self.h:
+            z = self.diagonal * h
+            self.h, self.weights = h, tuple(in_kind(w, y) for w in (np.exp(z), np.exp(z / 2), *coefficients(z, h)))
+        (E, E2, Q, f1, f2, f3), N = self.weights, self.nonlinear
+        Ny = N(t, y)
+        a = E2 * y + Q * Ny
+        Na = N(t + h / 2, a)
+        b = E2 * y + Q * Na
+        Nb = N(t + h / 2, b)
+        c = E2 * a + Q * (2 * Nb - Ny)
+        return E * y + f1 * Ny + f2 * (2 * (Na + Nb)) + f3 * N(t + h, c)
 
 
 def coefficients(z: Array, h: float) -> tuple[Array, Array, Array, Array]:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from solvers.integrators.etdrk4 import DiagonalStep
 from solvers.integrators.kinds import in_kind
-from solvers.integrators.linear_part import LinearPart, linear_part
+from solvers.integrators.linear_part import Diagonal, LinearPart, linear_part
 from solvers.integrators.method import Advance
 from solvers.integrators.terms import Terms
 
@@ -68,16 +69,20 @@ class Exponential:
         if not isinstance(terms, Terms):
             given = type(terms).__name__
             raise TypeError(f"method {self.name!r} needs SemiLinear terms, whose linear part it integrates exactly, but got {given}")
-        return _Stepper(self.formula, linear_part(terms.linear), terms.nonlinear)
+        linear, N = linear_part(terms.linear), terms.nonlinear
+        quick = DiagonalStep(terms.linear, N) if self.formula is etdrk4 and isinstance(linear, Diagonal) and N is not None else None
+        return _Stepper(self.formula, linear, N, quick)
 
 
 class _Stepper:
-    def __init__(self, formula: Formula, linear: LinearPart, nonlinear: Nonlinear | None) -> None:
-        self.formula, self.linear, self.nonlinear = formula, linear, nonlinear
+    def __init__(self, formula: Formula, linear: LinearPart, nonlinear: Nonlinear | None, quick: DiagonalStep | None) -> None:
+        self.formula, self.linear, self.nonlinear, self.quick = formula, linear, nonlinear, quick
 
     def step(self, t: Any, y: Any, h: Any, carry: None) -> tuple[Advance, None]:
         if self.nonlinear is None:
             return Advance(self.linear.combine(1.0, h, [y])), None
+        if self.quick is not None and isinstance(h, float):
+            return Advance(self.quick(t, y, h)), None
         return Advance(self.formula(self.linear, self.nonlinear, t, y, h)), None
 
 

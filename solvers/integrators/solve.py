@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 from solvers.integrators.adjoint import replayed
 from solvers.integrators.control import StepControl
 from solvers.integrators.dirk import DIAGONALLY_IMPLICIT
-from solvers.integrators.etdrk4 import ETDRK4
 from solvers.integrators.explicit import EXPLICIT, ExplicitRungeKutta
 from solvers.integrators.exponential import EXPONENTIAL
 from solvers.integrators.imex_multistep import IMEX_MULTISTEP
@@ -40,31 +38,6 @@ Array = NDArray[Any]
 _METHODS: dict[str, Method] = {**EXPLICIT, **DIAGONALLY_IMPLICIT, **IMEX_MULTISTEP, **EXPONENTIAL, **STOCHASTIC}
 #: Steps over the whole interval in the first run; odd, so that a forcing of period (t1 - t0) / 2^k does not vanish at all stages.
 _FIRST_STEPS = 5
-
-
-class Scheme(Protocol):
-    """What a run of equal steps needs of a method."""
-
-    def stepper(self, terms: Any, h: float) -> Callable[[float, Array], Array]:
-        """The map from (t, y(t)) to y(t + h), for a run of steps one after another."""
-
-
-@dataclass(frozen=True)
-class _Stepping:
-    """A method as a `Scheme`; `batch` as in `integrate`."""
-
-    method: Method
-    batch: int
-
-    def stepper(self, terms: Any, h: float) -> Callable[[float, Array], Array]:
-        stepper, carry = self.method.bind(terms, np, self.batch), None
-
-        def step(t: float, y: Array) -> Array:
-            nonlocal carry
-            advance, carry = stepper.step(t, y, h, carry)
-            return np.asarray(advance.y)
-
-        return step
 
 
 def integrate(
@@ -210,9 +183,7 @@ def _globally(
         raise ValueError(f"span = {span} goes backward, which control = 'global' does not: replace t by -t, or give a StepControl")
     linear = getattr(terms, "linear", y)
     y = y.astype(np.result_type(y, linear.A.dtype if isinstance(linear, Operator) else np.asarray(linear), np.float64))
-    diagonal = isinstance(terms, Terms) and not isinstance(linear, Operator)
-    scheme: Scheme = ETDRK4() if method.name == "etdrk4" and diagonal else _Stepping(method, batch)
-    return _Doubling(terms, scheme, float(span[0]), ts, y, batch, rtol, atol).run(dt or (span[1] - span[0]) / _FIRST_STEPS, max_steps)
+    return _Doubling(terms, method, float(span[0]), ts, y, batch, rtol, atol).run(dt or (span[1] - span[0]) / _FIRST_STEPS, max_steps)
 
 
 def _fitting_state(terms: Any, y: Any) -> Any:
@@ -263,9 +234,9 @@ def _counted(terms: Any, count: Callable[[Function], Function]) -> Any:
 class _Doubling:
     """Runs with ever more steps, and per row the finest result with its judgement."""
 
-    def __init__(self, terms: Any, scheme: Scheme, t0: float, ts: Array, y0: Array, batch: int, rtol: float, atol: float) -> None:
+    def __init__(self, terms: Any, method: Method, t0: float, ts: Array, y0: Array, batch: int, rtol: float, atol: float) -> None:
         self.evaluations = 0
-        self.terms, self.scheme, self.t0, self.ts, self.y0 = _counted(terms, self._count), scheme, t0, ts, y0
+        self.terms, self.method, self.t0, self.ts, self.y0 = _counted(terms, self._count), method, t0, ts, y0
         self.batch, self.rtol, self.atol = batch, rtol, atol
         rows = y0.shape[:batch]
         self.ys = np.full((len(ts), *y0.shape), np.nan, y0.dtype)
@@ -309,16 +280,16 @@ class _Doubling:
 
     def _integrate(self, lengths: Array, counts: Array) -> Array:
         """States at all times, with ``counts[i]`` equal steps from time i - 1 to time i."""
-        t, y, last, step = self.t0, self.y0, math.nan, None
+        t, y, last, carry = self.t0, self.y0, math.nan, None
+        stepper = self.method.bind(self.terms, np, self.batch)
         ys = np.empty_like(self.ys)
         with np.errstate(over="ignore", invalid="ignore"):  # a coarse run may overflow; finer ones decide
             for i, (length, count) in enumerate(zip(lengths.tolist(), counts.tolist(), strict=True)):
                 if count and length / count != last:
-                    last = length / count
-                    step = self.scheme.stepper(self.terms, last)
+                    last, carry = length / count, None
                 for number in range(count):
-                    assert step is not None
-                    y = step(t + number * last, y)
+                    advance, carry = stepper.step(t + number * last, y, last, carry)
+                    y = np.asarray(advance.y)
                 t, ys[i] = float(self.ts[i]), y
         return ys
 

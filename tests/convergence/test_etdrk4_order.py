@@ -6,15 +6,15 @@ import scipy.linalg
 
 from sciml.discretize import discretize
 from sciml.problems import Burgers
-from solvers.integrators import SemiLinear
-from solvers.integrators.etdrk4 import ETDRK4, coefficients
+from solvers.integrators import EXPONENTIAL, SemiLinear
+from solvers.integrators.etdrk4 import coefficients
 
 
 def march(terms, t0, t1, y0, steps):
     h, y = (t1 - t0) / steps, np.asarray(y0)
-    step = ETDRK4().stepper(terms, h)
+    stepper = EXPONENTIAL["etdrk4"].bind(terms, np, 0)
     for number in range(steps):
-        y = step(t0 + number * h, y)
+        y = stepper.step(t0 + number * h, y, h, None)[0].y
     return y
 
 

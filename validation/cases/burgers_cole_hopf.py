@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sciml.checks import Check, CheckReport
 from sciml.discretize import SemiDiscrete, discretize, evolve, fields_of
 from sciml.problems import Burgers, seed_words
-from solvers.integrators.etdrk4 import ETDRK4
+from solvers import integrate
 from validation.options import check_between
 
 Array = NDArray[np.float64]
@@ -69,9 +69,7 @@ def _order() -> list[Check]:
     assert isinstance(system, SemiDiscrete)
     exact, errors = _closed_form(x, 1.0, viscosity), []
     for steps in (8, 16, 32, 64):
-        step, y = ETDRK4().stepper(system, 1.0 / steps), system.state0
-        for number in range(steps):
-            y = step(number / steps, y)
+        y = integrate(system, (0.0, 1.0), system.state0, "etdrk4", control="fixed", dt=1.0 / steps).ys[-1]
         errors.append(float(np.linalg.norm(system.unpack(y)["velocity"] - exact) / np.linalg.norm(exact)))
     slopes = [math.log2(coarse / fine) for coarse, fine in pairwise(errors[1:])]
     found = [
