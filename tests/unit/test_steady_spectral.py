@@ -65,6 +65,26 @@ def test_corner_series_meets_the_walls_and_leaves_less_with_every_term(terms):
     assert slope == pytest.approx(terms - 3, abs=0.05)
 
 
+def test_derivatives_of_a_streamfunction_are_differences_of_each_other():
+    """In a rectangle whose sides differ, so that no direction may stand for the other."""
+    galerkin = StreamfunctionGalerkin(StreamfunctionProblem(0.05, (0.0, 1.5), (-0.4, 0.6)), 12)
+    state, h = np.random.default_rng(1).standard_normal(galerkin.shape), 1e-4
+    x, y = np.linspace(0.2, 1.3, 4), np.linspace(-0.2, 0.4, 3)
+    here = galerkin.jet(state, x, y)
+    right, left, up, down = (galerkin.jet(state, x + i * h, y + j * h) for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+
+    def agrees(derivative, difference):
+        np.testing.assert_allclose(derivative, difference, atol=1e-5 * np.abs(derivative).max())
+
+    assert np.abs(here.bilaplacian).max() > 1.0
+    agrees(here.psi_x, (right.psi - left.psi) / (2 * h))
+    agrees(here.psi_y, (up.psi - down.psi) / (2 * h))
+    agrees(here.laplacian, (right.psi_x - left.psi_x + up.psi_y - down.psi_y) / (2 * h))
+    agrees(here.laplacian_x, (right.laplacian - left.laplacian) / (2 * h))
+    agrees(here.laplacian_y, (up.laplacian - down.laplacian) / (2 * h))
+    agrees(here.bilaplacian, (right.laplacian_x - left.laplacian_x + up.laplacian_y - down.laplacian_y) / (2 * h))
+
+
 def test_residual_and_its_derivative_agree_with_the_dense_matrix():
     problem = StreamfunctionProblem(0.02, sides={"top": Side(slope=lambda x, y: 16 * x**2 * (1 - x) ** 2)})
     galerkin = StreamfunctionGalerkin(problem, 14)
@@ -144,6 +164,16 @@ def test_natural_convection_conserves_heat_and_agrees_with_the_table():
     assert np.abs(slope).max() < 0.05  # an insulated bottom, which the weak form approaches
     still = natural_convection(1e-6, degree=12).raise_for_status()
     assert still.nusselt(0.5) == pytest.approx(1.0, abs=1e-10)
+
+
+@pytest.mark.slow
+def test_cavity_at_re_10000_is_reached_although_rounding_is_near():
+    flow = lid_driven_cavity(10000.0, 64, coarse=64)
+    assert flow.status is NewtonStatus.SUCCESS
+    assert flow.residual_norms[-1] <= 1e-10
+    found = cavity_extrema(flow)
+    assert (found.psi, found.u_min, found.v_min) == pytest.approx((-0.122399, -0.459070, -0.582197), rel=2e-3)  # degrees 112 and 128
+    assert "unstable" in flow.notes[0]
 
 
 def test_a_continuation_that_fails_says_where_it_stopped(monkeypatch):

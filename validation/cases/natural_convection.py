@@ -1,14 +1,17 @@
 """Natural convection in a square that is heated from the left, by a spectral Newton solver.
 
 De Vahl Davis' square: Prandtl number 0.71, insulated bottom and top, Rayleigh numbers from 10^3 to 10^6. The mean heat flux through the hot
-wall, the middle and the cold wall has to agree; with the converged table the Nusselt number agrees to four digits and more. The figures of
-de Vahl Davis (1983) are no gate: he gives his own accuracy as 0.1 % at 10^3 and 1 % at 10^6.
+wall, the middle and the cold wall has to agree, and so have solutions of two degrees; with the converged table the Nusselt number agrees to
+four digits and more. De Vahl Davis (1983) gives the accuracy of his own figures as 0.1 % at 10^3 and 1 % at 10^6, so that they judge
+no more than that.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -21,6 +24,10 @@ from validation.reference_tables import rows
 
 #: Degree and digits of the table for each Rayleigh number: its header trusts six up to 10^5 and four to five at 10^6.
 CONVERGED = {1e3: (24, 2e-5), 1e4: (28, 2e-5), 1e5: (32, 5e-5), 3e5: (36, 5e-5), 1e6: (44, 1e-4)}
+
+COMPARED = ("Nu_avg", "u_max", "v_max")
+FEWER = 4  # degrees of the solution that tells how far the other one has converged
+PUBLISHED = 1e-2  # what de Vahl Davis says of his own figures
 
 
 def run(*, ra: float = 0.0) -> CheckReport:
@@ -35,31 +42,36 @@ def run(*, ra: float = 0.0) -> CheckReport:
         degree, gate = CONVERGED.get(number, (min(48, 24 + int(4 * max(0.0, math.log10(number) - 3) ** 1.5)), 1e-3))
         flow = natural_convection(number, degree=degree).raise_for_status()
         found = benchmark_figures(flow)
-        hot, middle, cold = (float(flow.nusselt(x)) for x in (0.0, 0.5, 1.0))
+        before = benchmark_figures(natural_convection(number, degree=degree - FEWER).raise_for_status())
         label = f"Ra = {number:.3g}"
-        largest = max(abs(hot - middle), abs(hot - cold)) / middle
-        checks.append(
-            Check(
-                f"{label}: Nu of hot wall, middle and cold wall differ by",
-                largest,
-                "<=",
-                gate,
-                reference="conservation of heat",
-                status="exact",
-            )
-        )
-        for line in rows("natural_convection_square", source="own_spectral"):
-            if float(line["Ra"]) == number:
-                for name in ("Nu_avg", "u_max", "v_max"):
-                    exact = float(line[name])
-                    digits = 0.6 * 10.0 ** -len(line[name].partition(".")[2]) / exact
-                    checks.append(
-                        Check(f"{label}: {name}, relative deviation", abs(found[name] / exact - 1), "<=", max(digits, gate),
-                              reference=f"converged table: {line[name]}", status="converged")
-                    )  # fmt: skip
+        checks += [replace(check, name=f"{label}: {check.name}") for check in _checks(number, flow, found, before, gate)]
         details[label] = {**found, "degree": degree, "newton iterations": flow.newton_iterations}
         figures += _figures(label, flow)
     return CheckReport("natural-convection", checks, time.perf_counter() - start, {**details, "figures": figures})
+
+
+def _checks(number: float, flow: NaturalConvection, found: Mapping[str, float], before: Mapping[str, float], gate: float) -> list[Check]:
+    """Conservation, convergence, and the tables that hold this Rayleigh number; `before` are the figures of a lower degree."""
+    hot, middle, cold = (float(flow.nusselt(x)) for x in (0.0, 0.5, 1.0))
+    largest = max(abs(hot - middle), abs(hot - cold)) / middle
+    change = max(abs(before[name] / found[name] - 1) for name in COMPARED)
+    checks = [
+        Check("Nu of hot wall, middle and cold wall differ by", largest, "<=", gate, reference="conservation of heat", status="exact"),
+        Check(f"largest relative change from {FEWER} degrees fewer", change, "<=", gate, reference="own convergence"),
+    ]
+    for line in rows("natural_convection_square"):
+        if float(line["Ra"]) != number:
+            continue
+        own = line["source"] == "own_spectral"
+        for name in COMPARED if own else ("u_max",):  # the only one of his figures that is confirmed at every Rayleigh number
+            exact = float(line[name])
+            digits = 0.6 * 10.0 ** -len(line[name].partition(".")[2]) / exact
+            source = f"converged table: {line[name]}" if own else f"de Vahl Davis 1983: {line[name]}"
+            checks.append(
+                Check(f"{name}, relative deviation", abs(found[name] / exact - 1), "<=", max(digits, gate) if own else PUBLISHED,
+                      reference=source, status="converged" if own else "published")
+            )  # fmt: skip
+    return checks
 
 
 def benchmark_figures(flow: NaturalConvection) -> dict[str, float]:
