@@ -56,6 +56,10 @@ def solve_ivp(
     """
     if isinstance(y0, np.ndarray | list | tuple) and np.ndim(y0) != 1:
         raise ValueError(f"y0 has {np.ndim(y0)} axes: give one, or use integrate, which takes any shape")
+    if t_eval is not None and len(t_eval):
+        order = np.diff(np.asarray(t_eval, float)) * (1.0 if t_span[1] > t_span[0] else -1.0)
+        if not (order > 0).all() or min(t_eval) < min(t_span) or max(t_eval) > max(t_span):
+            raise ValueError(f"t_eval = {list(t_eval)} must be times from {t_span[0]} to {t_span[1]}, in that order")
     functions = [] if events is None else [events] if callable(events) else list(events)
     watched = [
         Event(

@@ -343,11 +343,17 @@ class March:
             self.next_output[due] += 1
 
     def _event_values(self, event: Event, t: NDArray[np.float64], y: Array) -> NDArray[np.float64]:
-        values = to_numpy(event.function(self._time(t), y)).astype(np.float64)
+        given = to_numpy(event.function(self._time(t), y))
+        if given.dtype == np.bool_:
+            raise ValueError("an event returned true or false, whose sign never changes: return a number that passes through zero")
+        values = given.astype(np.float64)
         if values.size != self.rows:
             wanted = f"one number a row, {self.rows} of them" if self.task.batch else "one number"
             raise ValueError(f"an event returned shape {values.shape}: return {wanted}")
-        return values.reshape(self.rows)
+        values = values.reshape(self.rows)
+        if np.isnan(values[self._finite(y)]).any():
+            raise ValueError(f"an event returned NaN at t = {t.min():.6g}: return a number wherever the state is finite")
+        return values
 
     def _find_events(
         self, good: NDArray[np.bool_], h: NDArray[np.float64], t_new: NDArray[np.float64], y_new: Array, theta_at: Callable[[Any], Array]

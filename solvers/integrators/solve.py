@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -118,6 +119,8 @@ def integrate(
         raise ValueError(f"rtol = {rtol}, atol = {atol}: neither may be negative, and one must be positive")
     if dt is not None and not (dt > 0 and math.isfinite(dt)):
         raise ValueError(f"dt = {dt} is no step: give a positive one, or None")
+    if not isinstance(events, Sequence) or not all(isinstance(event, Event) for event in events):
+        raise ValueError(f"events = {events!r}: give a list of Event(function), empty for none")
     y = state(y0)
     if not 0 <= batch <= y.ndim:
         raise ValueError(f"batch = {batch} does not fit a state of {y.ndim} axes")
@@ -127,6 +130,17 @@ def integrate(
         raise ValueError(f"method = {method!r} estimates no error: take control='global', or control='fixed' with a dt")
     if control == "fixed" and dt is None:
         raise ValueError("control = 'fixed' needs dt, the size of the steps")
+    chosen.bind(terms, namespace(y), batch)  # which says what is wrong with terms that do not fit
+    held = control if isinstance(control, StepControl) else None
+    start, keep = _fitting_state(terms, y), checkpoints is not None
+    task = Task(
+        chosen, terms, _whole(terms), float(span[0]), ts, end, start, batch, rtol, atol, dt, held, events, max_steps, dense, keep
+    )  # fmt: skip
+    return _marched(task, checkpoints)
+
+
+def _marched(task: Task, checkpoints: int | None) -> Trajectory:
+    """The trajectory of steps that are taken once."""
     evaluations = 0
 
     def count(function: Function) -> Function:
@@ -137,28 +151,24 @@ def integrate(
 
         return counting
 
-    chosen.bind(terms, namespace(y), batch)  # which says what is wrong with terms that do not fit
-    counted = _counted(terms, count)
-    held = control if isinstance(control, StepControl) else None
-    task = Task(
-        chosen, counted, _whole(counted), float(span[0]), ts, end, _fitting_state(terms, y), batch, rtol, atol, dt, held, events,
-        max_steps, dense, checkpoints is not None,
-    )  # fmt: skip
+    counted = _counted(task.terms, count)
+    task = replace(task, terms=counted, derivative=_whole(counted))
     if checkpoints is None:
         found = March(task).run()
         ys, last = found.ys, found.last
     else:
-        if checkpoints < 1 or not isinstance(chosen, ExplicitRungeKutta) or events or dense or not is_torch(y):
+        if checkpoints < 1 or not isinstance(task.method, ExplicitRungeKutta) or task.events or task.keep_dense or not is_torch(task.y0):
             raise ValueError(
                 f"checkpoints = {checkpoints} needs a torch state, an explicit Runge-Kutta method without events and dense output, "
                 "and one part at least: leave it out, or change these"
             )
-        with namespace(y).no_grad():
+        with namespace(task.y0).no_grad():
             found = March(task).run()
         ys, last = replayed(task, found, checkpoints)
     stats = {"evaluations": evaluations, "runs": 1, "rejected": int(found.rejected.sum())}
-    nan = np.full(found.status.shape, math.nan)
-    return Trajectory(ts, ys, found.status, nan, found.steps, stats, found.reached, last, tuple(found.occurrences), found.dense)
+    no_bound = np.full(found.status.shape, math.nan)
+    events = tuple(found.occurrences)
+    return Trajectory(task.ts, ys, found.status, no_bound, found.steps, stats, found.reached, last, events, found.dense)
 
 
 def _globally(

@@ -41,6 +41,10 @@ class Event:
     terminal: bool = False
     direction: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise ValueError(f"Event.function = {self.function!r} is no function: give event(t, y) whose sign changes where it happens")
+
 
 @dataclass(frozen=True, eq=False)
 class Occurrence:

@@ -7,7 +7,7 @@ import scipy.integrate
 from sciml.discretize import discretize, evolve, fields_of
 from sciml.problems import Burgers, seed_words
 from solvers import SolverError
-from solvers.integrators import IntegrationStatus, SemiLinear
+from solvers.integrators import Event, IntegrationStatus, SemiLinear
 from solvers.integrators import integrate as integrate_by
 
 LOGISTIC = SemiLinear(np.ones(1), lambda t, y: -(y**2))
@@ -124,7 +124,7 @@ def test_a_time_too_large_for_the_steps_is_said_so():
     [
         ({"method": "rk5"}, "method = 'rk5' is not known"),
         ({"span": (1.0, 0.0)}, "goes backward"),
-        ({"events": [None]}, "steps that are taken once"),
+        ({"events": [Event(lambda t, y: y[0])]}, "steps that are taken once"),
         ({"span": (1.0, 1.0)}, "is no interval"),
         ({"save_at": [0.5, 0.2]}, "must be increasing"),
         ({"save_at": [3.0]}, "must be increasing"),

@@ -201,6 +201,22 @@ def test_a_stiff_problem_takes_few_steps_of_an_implicit_method():
     assert found.steps < 200
 
 
+@pytest.mark.parametrize("method", ["sdirk4", "ark4", "tr_bdf2"])
+def test_components_of_very_different_size_are_resolved(method):
+    """Robertson's reaction: the second substance is there to a part in 10^5, and tolerated to 10^-10."""
+
+    def reaction(t, y):
+        slow, fast, faster = 0.04 * y[0], 1e4 * y[1] * y[2], 3e7 * y[1] ** 2
+        return np.array([fast - slow, slow - fast - faster, faster])
+
+    start = np.array([1.0, 0.0, 0.0])
+    found = integrate(reaction, (0.0, 1e4), start, method, rtol=1e-6, atol=1e-10).raise_for_status()
+    exact = scipy.integrate.solve_ivp(reaction, (0, 1e4), start, method="Radau", rtol=1e-10, atol=1e-14).y[:, -1]
+    np.testing.assert_allclose(found.ys[-1], exact, rtol=3e-4)
+    assert found.ys[-1].sum() == pytest.approx(1.0, abs=1e-9)
+    assert found.steps < 600
+
+
 def test_smoother_control_rejects_less_where_stability_limits_the_step():
     def stiff(t, y):
         return -200.0 * (y - np.cos(t))
@@ -275,6 +291,10 @@ def test_the_facade_is_scipys():
         ({"span": (0.0, math.inf)}, "is no interval"),
         ({"span": (1.0, 0.0), "save_at": [0.2, 0.5]}, "decreasing"),
         ({"events": [Event(lambda t, y: y)]}, "return one number"),
+        ({"events": [Event(lambda t, y: y[0] < 0.5)]}, "passes through zero"),
+        ({"events": [Event(lambda t, y: np.nan)]}, "returned NaN at t = 0"),
+        ({"events": [pendulum]}, r"give a list of Event\(function\)"),
+        ({"events": None}, r"give a list of Event\(function\)"),
         ({"checkpoints": 3}, "needs a torch state"),
         ({"atol": -1.0}, "neither may be negative"),
         ({"terms": lambda t, y: y[:1]}, r"returned shape \(1,\)"),
@@ -287,5 +307,10 @@ def test_arguments_that_make_no_sense(change, message):
         integrate(**arguments)
     with pytest.raises(ValueError, match=r"p \+ i \+ d > 0"):
         StepControl(i=0.0)
+    with pytest.raises(ValueError, match="is no function"):
+        Event(3.0)
+    for times in ([0.0, 11.0], [5.0, 1.0], [-1.0, 2.0]):
+        with pytest.raises(ValueError, match="in that order"):
+            solve_ivp(pendulum, (0, 10), START, t_eval=times)
     with pytest.raises(TypeError, match="Split"):
         integrate(Split(pendulum, pendulum), (0.0, 1.0), START, "dopri5")
