@@ -253,6 +253,32 @@ def block(new, u, tendency, step, walls, drags, closed):  # type: ignore[no-unty
 
 
 @kernel()
+def resist_backflow(new, u, tendency, step, kinds, sizes, first, last, scales):  # type: ignore[no-untyped-def]
+    """Where fluid comes back in through an outflow, take off the momentum that it would bring along.
+
+    With fluxes in central form a velocity v < 0 through such a face feeds ``|v| |u|^2 / 2`` into the flow for every area, more the more
+    has come in already. A friction of the rate ``|v| / h`` on the unknowns at the side takes that out (the directional condition of
+    Bruneau and Fabrie 1994, Int. J. Numer. Methods Fluids 19, 693, for whole cells).
+    """
+    dimension = 3 if u.shape[1] > 1 else 2
+    missing = 3 - dimension
+    for normal in range(dimension):
+        axis = normal + missing
+        if kinds[normal, axis, 1] != GRADIENT:
+            continue
+        n = sizes[axis]
+        for c in range(dimension):
+            ai, aj, ak = _offsets(c + missing if c != normal else -1)
+            for i in range(n if axis == 0 else first[c, 0], n + 1 if axis == 0 else last[c, 0]):
+                for j in range(n if axis == 1 else first[c, 1], n + 1 if axis == 1 else last[c, 1]):
+                    for k in range(n if axis == 2 else first[c, 2], n + 1 if axis == 2 else last[c, 2]):
+                        back = 0.5 * (min(u[normal, i, j, k], 0.0) + min(u[normal, i + ai, j + aj, k + ak], 0.0))
+                        change = back * scales[axis] * u[c, i, j, k]
+                        tendency[c, i, j, k] += change
+                        new[c, i, j, k] += step * change
+
+
+@kernel()
 def close_faces(u, closed):  # type: ignore[no-untyped-def]
     for m in range(closed.size):
         u[closed[m]] = 0.0

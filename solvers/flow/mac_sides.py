@@ -57,7 +57,8 @@ class Slip:
 class Outflow:
     """Nothing is prescribed but that pressure and normal derivatives of the velocity vanish ("do nothing"); for high sides.
 
-    As much leaves as enters elsewhere, without any correction: the pressure sees to it.
+    As much leaves as enters elsewhere, without any correction: the pressure sees to it. Where eddies draw fluid back in, it comes without
+    the momentum that would otherwise let the flow there grow without bound; as long as nothing comes back this changes nothing.
     """
 
 

@@ -160,6 +160,9 @@ class Stepper:
         """``tendency = decay tendency + F(source)``, ``target = source + weight tendency``, neither projected nor with its sides."""
         factors = (decay, weight)
         kernels.advance(target, source, self.tendency, self.force, self.first, self.last, self.coefficients, factors)
+        kernels.resist_backflow(
+            target, source, self.tendency, weight, self.kinds, self.sizes, self.first, self.last, self.scales
+        )  # fmt: skip
         if self.solids is not None:
             flat = (target.reshape(-1), source.reshape(-1), self.tendency.reshape(-1))
             kernels.block(*flat, weight, self.solids.walls, self.solids.drags, self.solids.closed)
