@@ -267,7 +267,7 @@ def describe(recipe: Recipe, first: Sample, samples: int) -> Manifest:
         mesh=_mesh_entry(problem),
         times=problem.times if isinstance(problem, Evolving) else None,
         dtype=recipe.data.dtype,
-        boundary=problem.boundary_kinds if isinstance(problem, BoxProblem) else None,
+        boundary=problem.stored_sides if isinstance(problem, BoxProblem) else None,
         symmetries=problem.symmetries,
         seed=recipe.data.seed,
         shard_samples=recipe.data.shard_samples,

@@ -29,6 +29,8 @@ from sciml.mesh.mesh import Mesh
 
 _STEADY = {"sample_varying": np.True_, "time_varying": np.False_}
 _EVOLVING = {"sample_varying": np.True_, "time_varying": np.True_}
+#: The Well's names for sides that are no walls.
+_PLACES = {"periodic": "periodic", "open": "open"}
 _FIXED = {"sample_varying": np.False_, "time_varying": np.False_}
 
 #: Per sample, beside its values: name -> (dtype, further axes).
@@ -142,8 +144,8 @@ class ShardLayout:
             if low == high == "periodic":
                 yield f"{axis}_periodic", axis, (0, -1), "periodic"
             else:
-                yield f"{axis}_wall_low", axis, (0,), low
-                yield f"{axis}_wall_high", axis, (-1,), high
+                yield f"{axis}_{_PLACES.get(low, 'wall')}_low", axis, (0,), low
+                yield f"{axis}_{_PLACES.get(high, 'wall')}_high", axis, (-1,), high
 
     def groups(self) -> dict[str, dict[str, Any]]:
         """Attributes per group."""
@@ -172,7 +174,7 @@ class ShardLayout:
                 **_FIXED,
                 "associated_dims": _strings((axis,)),
                 "associated_fields": _strings(()),
-                "bc_type": "PERIODIC" if kind == "periodic" else "WALL",
+                "bc_type": _PLACES.get(kind, "wall").upper(),
                 "condition": kind,
             }
         return groups

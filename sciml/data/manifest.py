@@ -32,7 +32,7 @@ _SIDE = re.compile(r"boundary_([xyz])_(low|high)")
 #: Values of a recipe's `solver.method` by which samples are solved as sequences.
 RECYCLING = ("gcrodr",)
 
-BoundaryKind = Literal["dirichlet", "neumann", "periodic"]
+BoundaryKind = Literal["dirichlet", "neumann", "periodic", "open"]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=10**9)]

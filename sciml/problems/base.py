@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from sciml.fields import Law
 from sciml.grid import AXES, Grid
-from sciml.problems.boundary import Boundary, Kind
+from sciml.problems.boundary import Boundary, Kind, SideKind
 from sciml.problems.problem import Problem
 
 LARGEST_RESOLUTION = 65536
@@ -73,6 +73,11 @@ class BoxProblem(Problem):
         """Kind of the condition on the low and high side of each axis."""
         pairs = (self.boundary.pair(axis) for axis in AXES[: self.dimension])
         return tuple((low.kind, high.kind) for low, high in pairs)
+
+    @property
+    def stored_sides(self) -> tuple[tuple[SideKind, SideKind], ...]:
+        """What is told of the sides in the data: `boundary_kinds`, unless the problem itself makes them something else."""
+        return self.boundary_kinds
 
     def side_laws(self) -> dict[str, Law]:
         """Laws of the boundary data, named ``boundary_<axis>_<low|high>``; periodic sides carry none."""

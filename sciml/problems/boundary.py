@@ -10,6 +10,8 @@ from sciml.fields import Constant, Law
 from sciml.grid import AXES
 
 Kind = Literal["dirichlet", "neumann", "periodic"]
+#: What data say of a side: a flow may leave through an open one, which no recipe prescribes.
+SideKind = Literal["dirichlet", "neumann", "periodic", "open"]
 ZERO = Constant(value=0.0)
 
 

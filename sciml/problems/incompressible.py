@@ -10,7 +10,7 @@ from pydantic import model_validator
 from sciml.errors import DatasetError
 from sciml.fields import Disks, Law, Uniform, law_range
 from sciml.problems.base import BoxProblem
-from sciml.problems.boundary import Boundary
+from sciml.problems.boundary import Boundary, SideKind
 from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
 
@@ -104,6 +104,10 @@ class ChannelObstacles(Incompressible):
         if law_range(self.obstacles) != (0.0, 1.0):
             raise ValueError("obstacles must be 1 in obstacles and 0 elsewhere: take kind = 'disks', or 'binary' with low = 0 and high = 1")
         return self
+
+    @property
+    def stored_sides(self) -> tuple[tuple[SideKind, SideKind], ...]:
+        return ("dirichlet", "open"), ("dirichlet", "dirichlet")
 
     def laws(self) -> dict[str, Any]:
         return {"obstacles": self.obstacles, "viscosity": self.viscosity}

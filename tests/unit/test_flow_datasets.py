@@ -31,6 +31,16 @@ def cavity(tmp_path_factory):
     return path
 
 
+def test_what_leaves_a_channel_leaves_through_an_open_side(tmp_path):
+    recipe = load_recipe("channel-obstacles", ["problem.resolution=[32, 16]"])
+    generate(recipe, tmp_path / "data", samples=1)
+    with h5py.File(next((tmp_path / "data").rglob("*.hdf5"))) as file:
+        told = {name: (group.attrs["bc_type"], group.attrs["condition"]) for name, group in file["boundary_conditions"].items()}
+    assert told["x_open_high"] == ("OPEN", "open")
+    assert told["x_wall_low"] == ("WALL", "dirichlet")
+    assert set(told) == {"x_open_high", "x_wall_low", "y_wall_low", "y_wall_high"}
+
+
 def solved(problem, parameters, rtol=1e-8):
     system = discretize(problem, parameters)
     history = march_to_rest(system, rtol)

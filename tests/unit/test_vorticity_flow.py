@@ -296,3 +296,16 @@ def test_fields_that_no_flow_has():
         flow.to_state(np.zeros((8, 8)))
     with pytest.raises(ValueError, match="cannot hold the modes: take more than 10 and 10 points"):
         flow.to_vorticity(rough(flow), (8, 8))
+
+
+def test_a_state_that_is_not_the_flows_is_refused():
+    one = VorticityFlow((32, 32), (1.0, 1.0), viscosity=1e-3)
+    two = VorticityFlow((32, 32), (1.0, 1.0), viscosity=[1e-3, 1e-2])
+    field = np.sin(2 * np.pi * np.arange(32) / 32)[:, None] * np.ones(32)
+    with pytest.raises(ValueError, match=r"shape \(32, 32\), where .* \(21, 11\): make it with to_state"):
+        march(one, field, 1.0)
+    with pytest.raises(ValueError, match=r"from as many flows as viscosity has entries"):
+        march(two, two.to_state(field), 1.0)
+    both = march(two, two.to_state(np.stack([field, field])), 0.5).raise_for_status()
+    alone = march(one, one.to_state(field), 0.5).raise_for_status()
+    np.testing.assert_allclose(both.states[-1][0], alone.states[-1], rtol=1e-6, atol=1e-9)

@@ -2,7 +2,7 @@
 
 Taylor-Hood elements on a mesh that bends with the cylinder, Newton's method, drag and lift from the residual of the momentum equation. The
 lift is the hard figure: it is 500 times smaller than the drag. The same forces from a surface integral of the discrete stress, which are
-of half the order, are shown beside them.
+of half the order, stand in the details of ``--json``.
 """
 
 from __future__ import annotations

@@ -115,7 +115,17 @@ def march(
         raise ValueError(f"safety = {safety} is no part of a limit: give one above 0 and at most 1")
     if len(state.shape) < flow.state_axes:
         raise ValueError(f"state has {len(state.shape)} axes; this flow needs {flow.state_axes} at least: make it with to_state")
+    if not _fits(tuple(state.shape), np.shape(flow.linear)):
+        raise ValueError(
+            f"state has shape {tuple(state.shape)}, where the kept coefficients of this flow have {np.shape(flow.linear)}: make it with "
+            "to_state, from as many flows as viscosity has entries"
+        )
     return _March(flow, METHODS[method], state, dt, safety).run(ts, max_steps)
+
+
+def _fits(state: tuple[int, ...], coefficients: tuple[int, ...]) -> bool:
+    """Whether coefficients of the flow go with the state without enlarging it."""
+    return len(coefficients) <= len(state) and all(c in (1, s) for c, s in zip(coefficients[::-1], state[::-1], strict=False))
 
 
 class _March:
