@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check
 from solvers.elements.blocks import channel_with_cylinder
-from solvers.flow.problem import Flow, VectorField
-from solvers.flow.state import FlowState
+from solvers.flow.taylor_hood.problem import Flow, VectorField
+from solvers.flow.taylor_hood.state import FlowState
 from validation.reference_tables import row
 
 Array = NDArray[np.float64]

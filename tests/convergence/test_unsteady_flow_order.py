@@ -7,7 +7,8 @@ import pytest
 
 from solvers import SolverError
 from solvers.elements import TriangleMesh, channel_with_cylinder, join
-from solvers.flow import Flow, TaylorHood, UnsteadyStatus, steady_flow, unsteady, unsteady_flow
+from solvers.flow import Flow, TaylorHood, UnsteadyStatus, steady_flow, unsteady_flow
+from solvers.flow.taylor_hood import unsteady
 
 NU = 0.05
 STILL = (0.0, 0.0)

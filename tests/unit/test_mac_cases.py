@@ -3,7 +3,7 @@
 import pytest
 
 from sciml.errors import InputError
-from solvers.flow import mac_stepper
+from solvers.flow.mac import stepper as mac_stepper
 from validation.benchmarks import cavity
 from validation.cases import cavity_mac, cylinder_mac, natural_convection_mac, poiseuille, womersley
 from validation.peers import openfoam

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from solvers import SolverError
-from solvers.flow import CarriedScalar, Inflow, MACFlow, MACStatus, Outflow, Periodic, Slip, Wall, mac_march, march_mac
-from solvers.flow.mac_march import MACState
-from solvers.flow.mac_stepper import Stepper
+from solvers.flow import CarriedScalar, Inflow, MACFlow, MACStatus, Outflow, Periodic, Slip, Wall, march_mac
+from solvers.flow.mac import march as mac_march
+from solvers.flow.mac.march import MACState
+from solvers.flow.mac.stepper import Stepper
 
 FREE, STILL = (Periodic(), Periodic()), (Wall(), Wall())
 
@@ -288,7 +289,7 @@ def test_all_ways_to_the_pressure_agree(dimension, monkeypatch):
     flow = MACFlow(shape, (1.2, 1.0, 0.8)[:dimension], 0.1, [(inflow, Outflow()), STILL, FREE][:dimension], solid=solid)
     states = []
     for largest in (2000, 0):
-        monkeypatch.setattr("solvers.flow.mac_pressure._LARGEST_CAPACITANCE", {dimension: largest})
+        monkeypatch.setattr("solvers.flow.mac.pressure._LARGEST_CAPACITANCE", {dimension: largest})
         states.append(march_mac(flow, (0.0, 0.05), dt=2e-3).raise_for_status())
     assert (states[1].info["pressure_iterations"] > 0) == (dimension == 3)
     scale = np.abs(states[0].velocity[0]).max()

@@ -15,12 +15,12 @@ from solvers.flow import (
     lid_driven_cavity,
     natural_convection,
     solve_streamfunction,
-    streamfunction_newton,
 )
-from solvers.flow.legendre import HERMITE, ClampedBasis
-from solvers.flow.newton import NewtonStatus, newton
-from solvers.flow.streamfunction import StreamfunctionGalerkin
-from solvers.flow.two_level import TwoLevelCorrection
+from solvers.flow.streamfunction import steady
+from solvers.flow.streamfunction.galerkin import StreamfunctionGalerkin
+from solvers.flow.streamfunction.legendre import HERMITE, ClampedBasis
+from solvers.flow.streamfunction.newton import NewtonStatus, newton
+from solvers.flow.streamfunction.two_level import TwoLevelCorrection
 from validation.cases.kovasznay import error, exact
 
 
@@ -181,7 +181,7 @@ def test_a_continuation_that_fails_says_where_it_stopped(monkeypatch):
         found = newton(system, guess, **options)
         return found if system.galerkin.problem.viscosity > 1 / 3000 else dataclasses.replace(found, status=NewtonStatus.DIVERGED)
 
-    monkeypatch.setattr(streamfunction_newton, "newton", lost)
+    monkeypatch.setattr(steady, "newton", lost)
     flow = lid_driven_cavity(9000.0, 20, coarse=20)
     assert flow.status is not NewtonStatus.SUCCESS
     assert "unstable" in flow.notes[0]

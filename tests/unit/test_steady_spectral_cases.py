@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sciml.checks import CheckReport, strict_json
 from sciml.errors import InputError
-from solvers.flow import convection, corner, jet, streamfunction
+from solvers.flow.streamfunction import convection, corner, jet
+from solvers.flow.streamfunction import galerkin as streamfunction
 from validation.cases import cavity, kovasznay, natural_convection
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ import pytest
 
 from sciml.checks import CheckReport, strict_json
 from sciml.errors import InputError
-from solvers.flow import unsteady
+from solvers.flow.taylor_hood import unsteady
 from validation.cases import dfg_2d2, dfg_2d3
 from validation.flow import maximum
 

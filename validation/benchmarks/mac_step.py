@@ -14,8 +14,8 @@ import numpy as np
 
 from sciml.checks import Check, CheckReport
 from solvers.flow import MACFlow, Wall, march_mac
-from solvers.flow import mac_kernels as kernels
-from solvers.flow.mac_stepper import Stepper
+from solvers.flow.mac import kernels
+from solvers.flow.mac.stepper import Stepper
 from validation.options import check_between
 from validation.timing import bandwidth, interleaved, one_core
 

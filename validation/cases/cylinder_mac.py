@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
 from solvers.flow import Inflow, MACFlow, MACHistory, Outflow, Wall, march_mac
-from solvers.flow.mac_stepper import MACState
+from solvers.flow.mac.stepper import MACState
 from validation.figures import field
 from validation.options import check_between
 from validation.reference_tables import row

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from sciml.checks import Check, CheckReport
-from solvers.flow.state import FlowState
-from solvers.flow.steady import steady_flow
+from solvers.flow.taylor_hood.state import FlowState
+from solvers.flow.taylor_hood.steady import steady_flow
 from validation.figures import field
 from validation.flow import coefficients, cylinder_flow, deviation, interval, pressure_difference, sampled
 from validation.options import check_between

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
-from solvers.flow.taylor_hood import TaylorHood
-from solvers.flow.unsteady import unsteady_flow
+from solvers.flow.taylor_hood.spaces import TaylorHood
+from solvers.flow.taylor_hood.unsteady import unsteady_flow
 from validation.figures import field, lines
 from validation.flow import DIAMETER, cylinder_flow, deviation, interval, maximum, observed_forces, sampled
 from validation.options import check_between

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from sciml.checks import Check, CheckReport
-from solvers.flow.unsteady import unsteady_flow
+from solvers.flow.taylor_hood.unsteady import unsteady_flow
 from validation.figures import field, lines
 from validation.flow import cylinder_flow, deviation, interval, maximum, observed_forces, sampled
 from validation.options import check_between

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar, root
 
-from solvers.flow.corner import CornerFlow
-from solvers.flow.streamfunction import Side, StreamfunctionProblem
-from solvers.flow.streamfunction_newton import COARSE, StreamfunctionFlow, solve_streamfunction
+from solvers.flow.streamfunction.corner import CornerFlow
+from solvers.flow.streamfunction.galerkin import Side, StreamfunctionProblem
+from solvers.flow.streamfunction.steady import COARSE, StreamfunctionFlow, solve_streamfunction
 
 Array = NDArray[np.float64]
 

@@ -21,9 +21,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
-from solvers.flow.corner import CornerFlow
-from solvers.flow.jet import StreamJet
-from solvers.flow.legendre import HERMITE, ClampedBasis
+from solvers.flow.streamfunction.corner import CornerFlow
+from solvers.flow.streamfunction.jet import StreamJet
+from solvers.flow.streamfunction.legendre import HERMITE, ClampedBasis, products
 
 Array = NDArray[np.float64]
 Profile = Callable[[Array, Array], Array]
@@ -140,8 +140,8 @@ class StreamfunctionGalerkin:
             (-psi_x, X[0], X[2], Y[1], Y[0]), (-psi_x, X[0], X[0], Y[1], Y[2]),
             (laplacian, X[1], X[0], Y[0], Y[1]), (-laplacian, X[0], X[1], Y[1], Y[0]),
         ]  # fmt: skip
-        pairs_x = np.concatenate([_products(test, trial) for _, test, trial, _, _ in terms])
-        pairs_y = np.concatenate([weight @ _products(test, trial) for weight, _, _, test, trial in terms])
+        pairs_x = np.concatenate([products(test, trial) for _, test, trial, _, _ in terms])
+        pairs_y = np.concatenate([weight @ products(test, trial) for weight, _, _, test, trial in terms])
         convection = (pairs_x.T @ pairs_y).reshape(m[0], m[0], m[1], m[1])
         dense = convection.transpose(0, 2, 1, 3).reshape(m[0] * m[1], m[0] * m[1])
         dense += self.problem.viscosity * self._biharmonic(*m).toarray()
@@ -241,11 +241,6 @@ class StreamfunctionGalerkin:
         _check_agreement(left_right, bottom_top, np.abs(full).max())
         full[:HERMITE, :HERMITE] = (left_right + bottom_top) / 2
         return full
-
-
-def _products(test: Array, trial: Array) -> Array:
-    """``test_i trial_k`` at every point, shape (points, i k)."""
-    return np.asarray((test[:, :, None] * trial[:, None, :]).reshape(len(test), -1))
 
 
 def _sparse(gram: Array) -> sp.csr_matrix:

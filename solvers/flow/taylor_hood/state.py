@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solvers.elements.assembly import vector
-from solvers.flow.taylor_hood import TaylorHood
+from solvers.flow.taylor_hood.spaces import TaylorHood
 from solvers.linear.direct import factorize
 
 Array = NDArray[np.float64]

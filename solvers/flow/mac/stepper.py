@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.flow import mac_kernels as kernels
-from solvers.flow.mac import MACFlow
-from solvers.flow.mac_pressure import PressureSolver
-from solvers.flow.mac_sides import SideValues, component, kinds, pressure_sides
-from solvers.flow.mac_solids import Solids
+from solvers.flow.mac import kernels
+from solvers.flow.mac.flow import MACFlow
+from solvers.flow.mac.pressure import PressureSolver
+from solvers.flow.mac.sides import SideValues, component, kinds, pressure_sides
+from solvers.flow.mac.solids import Solids
 
 Array = NDArray[np.float64]
 _DECAY, _WEIGHT, _TIME = (0.0, -5 / 9, -153 / 128), (1 / 3, 15 / 16, 8 / 15), (1 / 3, 3 / 4, 1.0)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.flow.problem import Flow
-from solvers.flow.saddle import SaddlePoint
-from solvers.flow.state import FlowState
-from solvers.flow.taylor_hood import TaylorHood
+from solvers.flow.taylor_hood.problem import Flow
+from solvers.flow.taylor_hood.saddle import SaddlePoint
+from solvers.flow.taylor_hood.spaces import TaylorHood
+from solvers.flow.taylor_hood.state import FlowState
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]

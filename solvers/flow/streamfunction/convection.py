@@ -19,8 +19,8 @@ import scipy.linalg
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from solvers.flow.legendre import HERMITE, ClampedBasis
-from solvers.flow.newton import NewtonStatus, newton
+from solvers.flow.streamfunction.legendre import HERMITE, ClampedBasis, products
+from solvers.flow.streamfunction.newton import NewtonStatus, newton
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]
@@ -218,15 +218,11 @@ class _Equation:
 
 def _integrals(terms: list[tuple[Array, Array, Array, Array, Array]]) -> Array:
     """Sums of integrals of ``field test_i(x) trial_k(x) test_j(y) trial_l(y)``, as a matrix of rows (i, j) and columns (k, l)."""
-    pairs_x = np.concatenate([_products(test, trial) for _, test, trial, _, _ in terms])
-    pairs_y = np.concatenate([weight @ _products(test, trial) for weight, _, _, test, trial in terms])
+    pairs_x = np.concatenate([products(test, trial) for _, test, trial, _, _ in terms])
+    pairs_y = np.concatenate([weight @ products(test, trial) for weight, _, _, test, trial in terms])
     (_, test_x, trial_x, test_y, trial_y), *_ = terms
     i, k, j, m = test_x.shape[1], trial_x.shape[1], test_y.shape[1], trial_y.shape[1]
     return np.asarray((pairs_x.T @ pairs_y).reshape(i, k, j, m).transpose(0, 2, 1, 3).reshape(i * j, k * m))
-
-
-def _products(test: Array, trial: Array) -> Array:
-    return np.asarray((test[:, :, None] * trial[:, None, :]).reshape(len(test), -1))
 
 
 def _legendre(x: Array, degree: int) -> Array:

@@ -21,8 +21,8 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.flow.jet import StreamJet
-from solvers.flow.legendre import HERMITE, ClampedBasis
+from solvers.flow.streamfunction.jet import StreamJet
+from solvers.flow.streamfunction.legendre import HERMITE, ClampedBasis
 
 Array = NDArray[np.float64]
 

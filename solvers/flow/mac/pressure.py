@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from solvers.flow.mac_capacitance import CapacitanceMatrix
+from solvers.flow.mac.capacitance import CapacitanceMatrix
 from solvers.linear.cg import multigrid_cg
 from solvers.linear.direct import factorize
 from solvers.linear.fast_poisson import fast_solve

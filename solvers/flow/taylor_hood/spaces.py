@@ -21,7 +21,7 @@ from solvers.elements.dissection import nested_dissection
 from solvers.elements.mesh import TriangleMesh
 from solvers.elements.space import Geometry, Space, Tabulated
 from solvers.elements.triangle import basis, quadrature
-from solvers.flow.problem import Flow
+from solvers.flow.taylor_hood.problem import Flow
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.flow.mac_sides import Condition, Velocity, refuse_sides
+from solvers.flow.mac.sides import Condition, Velocity, refuse_sides
 
 Array = NDArray[np.float64]
 #: Components in the cells' faces, or a function of one array of coordinates an axis that returns them.

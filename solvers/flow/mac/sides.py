@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.flow.mac_kernels import GRADIENT, PERIODIC, VALUE
+from solvers.flow.mac.kernels import GRADIENT, PERIODIC, VALUE
 from solvers.linear.stencil import Side, Sides
 
 Array = NDArray[np.float64]

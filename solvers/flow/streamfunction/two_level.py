@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
-from solvers.flow.streamfunction import StreamfunctionGalerkin
+from solvers.flow.streamfunction.galerkin import StreamfunctionGalerkin
 from solvers.linear import GMRES, linear_solve
 
 Array = NDArray[np.float64]

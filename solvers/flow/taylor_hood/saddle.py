@@ -11,9 +11,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
-from solvers.flow.problem import Flow
-from solvers.flow.state import FlowState
-from solvers.flow.taylor_hood import TaylorHood
+from solvers.flow.taylor_hood.problem import Flow
+from solvers.flow.taylor_hood.spaces import TaylorHood
+from solvers.flow.taylor_hood.state import FlowState
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -91,6 +91,11 @@ class ClampedBasis:
         return np.asarray(vandermonde), np.asarray((np.arange(self.size) + 0.5)[:, None] * vandermonde.T * weights)
 
 
+def products(test: Array, trial: Array) -> Array:
+    """``test_i trial_k`` at every point, shape (points, i k)."""
+    return np.asarray((test[:, :, None] * trial[:, None, :]).reshape(len(test), -1))
+
+
 def _hermite(xi: Array, half: float) -> Array:
     """Derivatives of the Hermite cubics, shape (5, points, 4); slopes are those of the physical interval."""
     cubics = np.array(

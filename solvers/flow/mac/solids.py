@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.flow.mac_kernels import PERIODIC
-from solvers.flow.mac_sides import SideValues
+from solvers.flow.mac.kernels import PERIODIC
+from solvers.flow.mac.sides import SideValues
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]

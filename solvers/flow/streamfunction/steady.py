@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.flow.jet import StreamJet
-from solvers.flow.legendre import HERMITE
-from solvers.flow.newton import NewtonResult, NewtonStatus, newton
-from solvers.flow.streamfunction import StreamfunctionGalerkin, StreamfunctionProblem
-from solvers.flow.two_level import TwoLevelCorrection
+from solvers.flow.streamfunction.galerkin import StreamfunctionGalerkin, StreamfunctionProblem
+from solvers.flow.streamfunction.jet import StreamJet
+from solvers.flow.streamfunction.legendre import HERMITE
+from solvers.flow.streamfunction.newton import NewtonResult, NewtonStatus, newton
+from solvers.flow.streamfunction.two_level import TwoLevelCorrection
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]

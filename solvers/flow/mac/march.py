@@ -28,8 +28,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.flow.mac import MACFlow, Start, evaluated
-from solvers.flow.mac_stepper import Imbalance, MACState, Stepper
+from solvers.flow.mac.flow import MACFlow, Start, evaluated
+from solvers.flow.mac.stepper import Imbalance, MACState, Stepper
 from solvers.result import SolverError
 
 Array = NDArray[np.float64]
@@ -129,7 +129,7 @@ def march_mac(
     Plane Poiseuille flow, driven by a unit force: central differences are exact for parabolas, but for the h^2 / 8 that a wall halfway
     between two points adds everywhere:
 
-    >>> from solvers.flow.mac_sides import Periodic, Wall
+    >>> from solvers.flow.mac.sides import Periodic, Wall
     >>> channel = MACFlow((2, 8), (1.0, 1.0), 1.0, [(Periodic(), Periodic()), (Wall(), Wall())], force=(1.0, 0.0))
     >>> u = march_mac(channel, (0.0, 9.0), steady_rate=1e-12).velocity[0][-1][0]
     >>> y = (np.arange(8) + 0.5) / 8
