@@ -29,6 +29,7 @@ from sciml.training.checkpoint import load_optimizer, load_weights
 from sciml.training.losses import make_loss
 from sciml.training.metrics import RelativeH1, relative_l2
 from sciml.training.operator import PhysicalOutput, build_network, count_parameters
+from sciml.training.optimizers import build_optimizer
 from sciml.training.run_config import Normalisers, RunConfig
 from sciml.training.run_folder import Row, RunFolder
 from sciml.training.samples import Samples, check_axes, describe, input_names, open_split, output_channels, periodic, spacing
@@ -113,7 +114,7 @@ class _Loop:
         self.loss = make_loss(settings.loss, spacing(train_split), periodic(train_split))
         self.relative_h1 = RelativeH1(spacing(train_split), periodic(train_split))
         self.network = _initial_network(settings, self.inputs, self.outputs, dimension)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.optimizer = build_optimizer(settings.optimizer, self.network, settings)
         self.module, self.fabric_optimizer = fabric.setup(PhysicalOutput(self.network, self.outputs, dimension), self.optimizer)
 
     def config(self, data: Data) -> RunConfig:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sciml.models.settings import OperatorSettings
+
+#: What an operator can be trained by; `sciml.training.optimizers` builds them.
+OPTIMIZERS = ("adamw",)
+#: What needs the residuals of one equation, or the same loss in every step: nothing for mini-batches of samples.
+RESIDUAL_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "spring", "ssbroyden", "ssbfgs")
 
 #: Share of all steps in which the learning rate rises, and what the largest one is divided by at the start and at the end.
 _WARM_UP, _START, _END = 0.25, 25.0, 1e4
 
 
 class TrainSettings(OperatorSettings):
-    """The network (see `OperatorSettings`) and its training by AdamW.
+    """The network (see `OperatorSettings`) and its training.
 
     Parameters
     ----------
     epochs : passes over the train split.
     batch_size : samples in one step; the last batch of an epoch may be smaller.
+    optimizer : one of `OPTIMIZERS`.
     learning_rate : the largest one of the schedule.
     schedule : ``"onecycle"`` (a quarter of all steps up, the rest down to almost nothing, both along a cosine), ``"cosine"`` (down
         only) or ``"constant"``.
-    weight_decay : of AdamW.
+    weight_decay : of the optimizer.
     loss : ``"h1"`` or ``"l2"``, relative, in the outputs' own units.
     augment : show every sample through a random element of the symmetry group that the dataset declares.
     seed : of the weights, the order of the samples and the augmentation.
@@ -32,6 +39,7 @@ class TrainSettings(OperatorSettings):
 
     epochs: int = Field(default=30, ge=1, le=100_000)
     batch_size: int = Field(default=8, ge=1, le=65_536)
+    optimizer: str = "adamw"
     learning_rate: float = Field(default=4e-3, gt=0.0, le=1.0)
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     weight_decay: float = Field(default=1e-4, ge=0.0, le=10.0)
@@ -39,6 +47,20 @@ class TrainSettings(OperatorSettings):
     augment: bool = True
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("optimizer")
+    @classmethod
+    def _for_mini_batches(cls, optimizer: str) -> str:
+        choice = ", ".join(OPTIMIZERS)
+        if optimizer in RESIDUAL_OPTIMIZERS:
+            raise ValueError(
+                "it steps from one loss that stays the same, the residual of an equation at fixed points, and an operator sees another "
+                f"mini-batch in every step; choose one of {choice}"
+            )
+        if optimizer not in OPTIMIZERS:
+            near = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
+            raise ValueError(f"did you mean {near[0]!r}?" if near else f"choose one of {choice}")
+        return optimizer
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate of step `step` of `total`, counted from 0: a function of nothing else, so that it needs no state."""

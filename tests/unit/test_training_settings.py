@@ -10,6 +10,8 @@ import torch
 
 from sciml.errors import InputError
 from sciml.training import TrainSettings
+from sciml.training.optimizers import build_optimizer
+from sciml.training.settings import OPTIMIZERS, RESIDUAL_OPTIMIZERS
 
 
 def test_onecycle_rises_for_a_quarter_and_falls_to_almost_nothing() -> None:
@@ -52,6 +54,8 @@ def test_cosine_only_falls_and_constant_stays() -> None:
         ({"model": "unet"}, ["model = 'unet'", "fno, tfno, uno"]),
         ({"seed": -1}, ["seed = -1"]),
         ({"batch_size": 2.5}, ["batch_size = 2.5"]),
+        ({"optimizer": "adamv"}, ["optimizer = 'adamv'", "'adamw'"]),
+        ({"optimizer": "nonesuch"}, ["optimizer = 'nonesuch'", "adamw"]),
     ],
 )
 def test_bad_settings_are_refused_in_one_sentence(values: dict[str, object], words: list[str]) -> None:
@@ -59,6 +63,21 @@ def test_bad_settings_are_refused_in_one_sentence(values: dict[str, object], wor
         TrainSettings(**values)
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", RESIDUAL_OPTIMIZERS)
+def test_optimizers_of_residuals_are_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(InputError, match=rf"optimizer = '{name}' is not valid: .* another mini-batch in every step; choose one of adamw"):
+        TrainSettings(optimizer=name)
+
+
+def test_every_optimizer_that_may_be_named_is_built() -> None:
+    model = torch.nn.Linear(2, 1)
+    for name in OPTIMIZERS:
+        optimizer = build_optimizer(name, model, TrainSettings(optimizer=name, learning_rate=0.25, weight_decay=0.5))
+        group = optimizer.param_groups[0]
+        assert (group["lr"], group["weight_decay"]) == (0.25, 0.5)
+        assert len(group["params"]) == 2
 
 
 def test_settings_are_checked_before_torch_is_loaded() -> None:
