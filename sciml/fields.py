@@ -48,6 +48,35 @@ class Constant(_Law):
         return np.asarray(self.value)
 
 
+class Wave(_Law):
+    """The known field ``amplitude prod_k cos(wavenumbers_k x_k + phases_k)``, the same in every sample; never stored with a sample.
+
+    Wavenumbers are angular, one an axis; phases of -pi/2 make sines of it.
+    """
+
+    kind: Literal["wave"] = "wave"
+    wavenumbers: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=3)
+    phases: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=3)
+    amplitude: FiniteFloat = 1.0
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Wave:
+        if len(self.wavenumbers) != len(self.phases):
+            raise ValueError(f"wavenumbers = {list(self.wavenumbers)} and phases = {list(self.phases)} must have one entry an axis each")
+        return self
+
+    @property
+    def is_random(self) -> bool:
+        return False
+
+    def sample(self, support: Support, rng: Generator) -> Array:
+        return self(*(support.points() if isinstance(support, Grid) else support.coordinates.T))
+
+    def __call__(self, *x: Any) -> Any:
+        """The value at coordinates, arrays or quantities with derivatives; further coordinates, such as time, do not matter."""
+        return self.amplitude * math.prod(np.cos(k * z + p) for k, z, p in zip(self.wavenumbers, x, self.phases, strict=False))
+
+
 class Uniform(_Law):
     """One number a sample, uniform on [low, high)."""
 
@@ -231,7 +260,7 @@ def _number_is_constant(value: Any) -> Any:
 
 Law = Annotated[
     Annotated[
-        Constant | Uniform | GaussianRandomField | LogNormal | BinaryField | SmoothStep | Disks,
+        Constant | Wave | Uniform | GaussianRandomField | LogNormal | BinaryField | SmoothStep | Disks,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_number_is_constant),
@@ -243,6 +272,8 @@ def law_range(law: Any) -> tuple[float, float]:
     """Smallest and largest value that a law can give."""
     if isinstance(law, Constant):
         return law.value, law.value
+    if isinstance(law, Wave):
+        return -abs(law.amplitude), abs(law.amplitude)
     if isinstance(law, (Uniform, BinaryField, SmoothStep)):
         return law.low, law.high
     if isinstance(law, Disks):

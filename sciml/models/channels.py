@@ -6,15 +6,36 @@ distance phi and the network N, whatever these are made of: ``lap (a b) = a lap 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Any, Union
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-Layers = tuple[tuple[nn.Linear, Tensor, Tensor], ...]
 Operand = Union["Channels", Tensor, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """Where parameters of a module entered a computation, by which derivatives of point residuals are found.
+
+    Attributes
+    ----------
+    module : whose parameters they are.
+    name : of the parameter, or "weight" for the weight and bias of a linear layer.
+    state : of a linear layer what went in, shape (channels, N, inputs); None for other parameters.
+    out : what came out, or the parameter repeated for every point, shape (N, *shape).
+    """
+
+    module: nn.Module
+    name: str
+    state: Tensor | None
+    out: Tensor
+
+
+Uses = tuple[Use, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,53 +48,68 @@ class Channels:
     gradient : shape (d, N, k), entry i the derivative by the i-th coordinate.
     laplacian : shape (N, k): the second derivatives by the first `axes` coordinates, summed; None where `axes` is 0.
     axes : how many leading coordinates the Laplacian sums over; the others may be time.
-    layers : linear layers met on the way here, with what went in and what came out (`sciml.models.taylor.point_jacobian`).
+    uses : of trained parameters on the way here (`sciml.models.taylor.point_jacobian`).
     """
 
     value: Tensor
     gradient: Tensor
     laplacian: Tensor | None
     axes: int
-    layers: Layers = field(default=(), repr=False)
+    uses: Uses = field(default=(), repr=False)
 
     def __add__(self, other: Operand) -> Channels:
+        if not isinstance(other, Channels):
+            return Channels(self.value + other, self.gradient, self.laplacian, self.axes, self.uses)
         b = self._like(other)
         laplacian = None if self.laplacian is None or b.laplacian is None else self.laplacian + b.laplacian
-        return Channels(self.value + b.value, self.gradient + b.gradient, laplacian, self.axes, self.layers + b.layers)
+        return Channels(self.value + b.value, self.gradient + b.gradient, laplacian, self.axes, _merged(self.uses, b.uses))
 
     def __mul__(self, other: Operand) -> Channels:
+        if not isinstance(other, Channels):
+            scaled = None if self.laplacian is None else self.laplacian * other
+            return Channels(self.value * other, self.gradient * other, scaled, self.axes, self.uses)
         b = self._like(other)
         laplacian = None
         if self.laplacian is not None and b.laplacian is not None:
             mixed = (self.gradient[: self.axes] * b.gradient[: self.axes]).sum(dim=0)
             laplacian = self.value * b.laplacian + 2 * mixed + self.laplacian * b.value
         gradient = self.value * b.gradient + self.gradient * b.value
-        return Channels(self.value * b.value, gradient, laplacian, self.axes, self.layers + b.layers)
+        return Channels(self.value * b.value, gradient, laplacian, self.axes, _merged(self.uses, b.uses))
 
     def __neg__(self) -> Channels:
         return self * -1.0
 
     def __sub__(self, other: Operand) -> Channels:
-        return self + (-self._like(other))
+        return self + (-other)
 
     def __rsub__(self, other: Operand) -> Channels:
         return (-self) + other
 
     def __truediv__(self, other: Operand) -> Channels:
-        return self * self._like(other).power(-1.0)
+        return self * (other.power(-1.0) if isinstance(other, Channels) else 1 / other)
 
     def __rtruediv__(self, other: Operand) -> Channels:
-        return self._like(other) * self.power(-1.0)
+        return self.power(-1.0) * other
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+    def __pow__(self, exponent: float) -> Channels:
+        return self.power(exponent)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **unknown: Any) -> Any:
+        """NumPy's functions and NumPy numbers beside a quantity, so that a formula serves arrays and quantities alike."""
+        rule = _UFUNCS.get(ufunc.__name__)
+        if rule is None or method != "__call__" or unknown:
+            raise TypeError(f"numpy.{ufunc.__name__} has no rule for quantities with derivatives: take {', '.join(sorted(_UFUNCS))}")
+        return rule(*(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in inputs))
 
     def through(self, value: Tensor, slope: Tensor, curvature: Tensor) -> Channels:
         """A function of this quantity, from its value and first two derivatives here."""
         laplacian = None
         if self.laplacian is not None:
             laplacian = slope * self.laplacian + curvature * self.gradient[: self.axes].square().sum(dim=0)
-        return Channels(value, slope * self.gradient, laplacian, self.axes, self.layers)
+        return Channels(value, slope * self.gradient, laplacian, self.axes, self.uses)
 
     def power(self, exponent: float) -> Channels:
         """Real powers; the base must be positive where the exponent is not a whole number."""
@@ -95,23 +131,82 @@ class Channels:
     def log(self) -> Channels:
         return self.through(torch.log(self.value), 1 / self.value, -1 / self.value**2)
 
+    def tanh(self) -> Channels:
+        value = torch.tanh(self.value)
+        slope = 1 - value * value
+        return self.through(value, slope, -2 * value * slope)
+
+    def sqrt(self) -> Channels:
+        return self.power(0.5)
+
+    @staticmethod
+    def compose(inputs: Sequence[Channels], derivative: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]) -> Channels:
+        """A function of several quantities, each of shape (N, 1).
+
+        Parameters
+        ----------
+        inputs : its arguments.
+        derivative : from points, shape (N, number of arguments), and orders, one for each argument, to partial derivatives, shape (N,).
+        """
+        points = torch.cat([x.value for x in inputs], dim=1).cpu().numpy()
+        n = len(inputs)
+
+        def partial(*along: int) -> Tensor:
+            orders = tuple(along.count(k) for k in range(n))
+            return torch.as_tensor(derivative(points, orders), dtype=inputs[0].value.dtype, device=inputs[0].value.device)[:, None]
+
+        first, slopes = inputs[0], [partial(k) for k in range(n)]
+        gradient = sum((s * x.gradient for s, x in zip(slopes, inputs, strict=True)), torch.zeros_like(first.gradient))
+        laplacian = None
+        if first.laplacian is not None:
+            laplacian = torch.zeros_like(first.laplacian)
+            for i, x in enumerate(inputs):
+                if x.laplacian is not None:
+                    laplacian = laplacian + slopes[i] * x.laplacian
+                for j, y in enumerate(inputs):
+                    laplacian = laplacian + partial(i, j) * (x.gradient[: x.axes] * y.gradient[: y.axes]).sum(dim=0)
+        return Channels(partial(), gradient, laplacian, first.axes)
+
     def column(self, k: int) -> Channels:
         """One of the k quantities, shape (N, 1)."""
         laplacian = None if self.laplacian is None else self.laplacian[:, k : k + 1]
-        return Channels(self.value[:, k : k + 1], self.gradient[..., k : k + 1], laplacian, self.axes, self.layers)
+        return Channels(self.value[:, k : k + 1], self.gradient[..., k : k + 1], laplacian, self.axes, self.uses)
 
-    def _like(self, other: Operand) -> Channels:
-        """A number, or a tensor that depends on no coordinate, beside this quantity."""
-        if isinstance(other, Channels):
-            if other.axes != self.axes or len(other.gradient) != len(self.gradient):
-                raise ValueError(
-                    f"quantities with {len(self.gradient)} coordinates, {self.axes} of them in the Laplacian, "
-                    f"and with {len(other.gradient)}, {other.axes} do not go together"
-                )
-            return other
-        value = torch.as_tensor(other, dtype=self.value.dtype, device=self.value.device).expand_as(self.value)
-        zero = torch.zeros_like(value)
-        return Channels(value, zero.expand_as(self.gradient), None if self.laplacian is None else zero, self.axes)
+    def _like(self, other: Channels) -> Channels:
+        """The other quantity, if it has derivatives by the same coordinates."""
+        if other.axes != self.axes or len(other.gradient) != len(self.gradient):
+            raise ValueError(
+                f"quantities with {len(self.gradient)} coordinates, {self.axes} of them in the Laplacian, "
+                f"and with {len(other.gradient)}, {other.axes} do not go together"
+            )
+        return other
+
+    def constant(self, value: float) -> Channels:
+        """A number in the place of this quantity: with its shape and without derivatives."""
+        laplacian = None if self.laplacian is None else torch.zeros_like(self.laplacian)
+        return Channels(torch.full_like(self.value, value), torch.zeros_like(self.gradient), laplacian, self.axes)
+
+
+def _merged(one: Uses, other: Uses) -> Uses:
+    """Each use once, however often the quantity that it led to enters."""
+    return one if other is one or not other else tuple(dict.fromkeys(one + other))
+
+
+_UFUNCS: dict[str, Callable[..., Channels]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "power": lambda a, b: a.power(b),
+    "negative": lambda a: -a,
+    "square": lambda a: a * a,
+    "sqrt": Channels.sqrt,
+    "sin": Channels.sin,
+    "cos": Channels.cos,
+    "exp": Channels.exp,
+    "log": Channels.log,
+    "tanh": Channels.tanh,
+}
 
 
 def coordinates(x: Tensor, axes: int | None = None) -> Channels:
@@ -132,6 +227,8 @@ def stack(parts: Sequence[Channels]) -> Channels:
     laplacian = None
     if parts[0].axes:
         laplacian = torch.cat([part.laplacian for part in parts if part.laplacian is not None], dim=1)
-    layers = tuple(layer for part in parts for layer in part.layers)
+    uses: Uses = ()
+    for part in parts:
+        uses = _merged(uses, part.uses)
     value, gradient = torch.cat([part.value for part in parts], dim=1), torch.cat([part.gradient for part in parts], dim=2)
-    return Channels(value, gradient, laplacian, parts[0].axes, layers)
+    return Channels(value, gradient, laplacian, parts[0].axes, uses)

@@ -13,15 +13,15 @@ of one point by its weights is a sum of outer products over the channels, and on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from sciml.models.channels import Channels
+from sciml.models.channels import Channels, Use, Uses
 
 #: Of each activation: value and first, second and third derivative at h.
 Slopes = Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
@@ -80,36 +80,63 @@ _ACTIVATIONS: dict[type[nn.Module], Slopes] = {
 }
 
 
+@runtime_checkable
+class Jettable(Protocol):
+    """A module that has its own rule for quantities with derivatives."""
+
+    def jet(self, x: Channels) -> Channels: ...
+
+
 def suits(model: nn.Module) -> bool:
-    """Whether `forward_jet` can follow the model: a sequence of linear layers and smooth activations."""
-    return isinstance(model, nn.Sequential) and all(
-        suits(part) if isinstance(part, nn.Sequential) else isinstance(part, nn.Linear) or type(part) in _ACTIVATIONS for part in model
-    )
+    """Whether `forward_jet` can follow the model."""
+    if isinstance(model, nn.Sequential):
+        return all(suits(part) for part in model)
+    return isinstance(model, (nn.Linear, Jettable)) or type(model) in _ACTIVATIONS
 
 
 def forward_jet(model: nn.Module, inputs: Channels) -> Channels:
-    """A multilayer perceptron of quantities with derivatives, such as `channels.coordinates` of points.
+    """A network of quantities with derivatives, such as `channels.coordinates` of points.
 
     Parameters
     ----------
-    model : `torch.nn.Sequential` of linear layers and Tanh, Sigmoid, SiLU, Softplus, exact GELU or `Sine`.
+    model : linear layers; Tanh, Sigmoid, SiLU, Softplus, exact GELU or `Sine`; a module with a method ``jet`` from quantities to quantities
+        (`sciml.models.networks`); or a `torch.nn.Sequential` of these.
 
     Raises
     ------
     TypeError : for a layer that has no rule here.
     """
+    found = inputs
+    waiting: list[nn.Module] = []  # linear layers and activations in a row pass one stacked tensor on
+    for part in _flat(model):
+        if isinstance(part, Jettable):
+            found = part.jet(_stacked(waiting, found))
+            waiting = []
+        else:
+            waiting.append(part)
+    return _stacked(waiting, found)
+
+
+def expanded(module: nn.Module, name: str, points: int) -> tuple[Tensor, Use]:
+    """A parameter that is no linear layer's, repeated for every point, shape (points, *shape), and the record of its use."""
+    value: Tensor = getattr(module, name)
+    copies = value.expand(points, *value.shape)
+    return copies, Use(module, name, None, copies)
+
+
+def _stacked(parts: list[nn.Module], inputs: Channels) -> Channels:
+    if not parts:
+        return inputs
     d, axes = len(inputs.gradient), inputs.axes
     # channels first, so that each of them is one contiguous matrix
-    parts = (
-        [inputs.value[None], inputs.gradient] if inputs.laplacian is None else [inputs.value[None], inputs.gradient, inputs.laplacian[None]]
-    )
-    state, layers = torch.cat(parts), list(inputs.layers)
-    for part in _flat(model):
+    channels = [inputs.value[None], inputs.gradient]
+    state, uses = torch.cat(channels if inputs.laplacian is None else [*channels, inputs.laplacian[None]]), list(inputs.uses)
+    for part in parts:
         if isinstance(part, nn.Linear):
             out = functional.linear(state, part.weight)
             if part.bias is not None:
                 out[0] += part.bias
-            layers.append((part, state, out))
+            uses.append(Use(part, "weight", state, out))
             state = out
         elif type(part) in _ACTIVATIONS:
             if isinstance(part, nn.GELU) and part.approximate != "none":
@@ -119,7 +146,7 @@ def forward_jet(model: nn.Module, inputs: Channels) -> Channels:
             state = _Activate.apply(state, _ACTIVATIONS[type(part)], d, axes)
         else:
             raise TypeError(f"{type(part).__name__} has no rule for forward derivatives: take a sequence of linear layers and activations")
-    return Channels(state[0], state[1 : 1 + d], state[1 + d] if axes else None, axes, tuple(layers))
+    return Channels(state[0], state[1 : 1 + d], state[1 + d] if axes else None, axes, tuple(uses))
 
 
 def _flat(model: nn.Module) -> list[nn.Module]:
@@ -161,28 +188,32 @@ class _Activate(torch.autograd.Function):
         return found, None, None, None
 
 
-def point_jacobian(model: nn.Module, found: Channels, rows: Tensor) -> Mapping[str, Tensor]:
+def point_jacobian(model: nn.Module, uses: Uses, rows: Tensor) -> dict[str, Tensor]:
     """Derivatives of residuals by all parameters, each residual a function of its own point's channels.
 
     Parameters
     ----------
-    found : from `forward_jet` of `model`, with gradients enabled.
+    uses : of what `forward_jet` made of `model`, with gradients enabled.
     rows : residuals, shape (N,) or (N, m).
 
     Returns
     -------
-    For every parameter by name derivatives of shape (N, m, *parameter.shape), without the axis m where `rows` has none.
+    For every parameter by name derivatives of shape (N, m, *parameter.shape), without the axis m where `rows` has none; zeros for
+    parameters that have no part in them.
     """
-    names = {id(module): name for name, module in model.named_modules()}
+    names = {id(module): f"{name}." if name else "" for name, module in model.named_modules()}
     columns = rows.reshape(len(rows), -1)
-    parts: dict[str, list[Tensor]] = {name: [] for name, _ in model.named_parameters()}
-    outputs = [out for _, _, out in found.layers]
-    for k in range(columns.shape[1]):
+    n, m = columns.shape
+    blocks = {name: torch.zeros(n, m, *value.shape, dtype=rows.dtype, device=rows.device) for name, value in model.named_parameters()}
+    outputs = [use.out for use in uses]
+    for k in range(m):
         slopes = torch.autograd.grad(columns[:, k].sum(), outputs, retain_graph=True, materialize_grads=True)
-        for (layer, state, _), slope in zip(found.layers, slopes, strict=True):
-            prefix = names[id(layer)]
-            parts[f"{prefix}.weight" if prefix else "weight"].append(torch.einsum("cno,cni->noi", slope, state.detach()))
-            if layer.bias is not None:
-                parts[f"{prefix}.bias" if prefix else "bias"].append(slope[0])
-    stacked = {name: torch.stack(blocks, dim=1) for name, blocks in parts.items()}
-    return stacked if rows.ndim > 1 else {name: block[:, 0] for name, block in stacked.items()}
+        for use, slope in zip(uses, slopes, strict=True):
+            prefix = names[id(use.module)]
+            if use.state is None:
+                blocks[prefix + use.name][:, k] += slope
+                continue
+            blocks[f"{prefix}weight"][:, k] += torch.einsum("cno,cni->noi", slope, use.state.detach())
+            if f"{prefix}bias" in blocks:
+                blocks[f"{prefix}bias"][:, k] += slope[0]
+    return blocks if rows.ndim > 1 else {name: block[:, 0] for name, block in blocks.items()}

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from sciml.fields import Law
+from sciml.errors import DatasetError
+from sciml.fields import BinaryField, Disks, Law, Wave
 from sciml.grid import AXES, Grid
 from sciml.problems.boundary import Boundary, Kind, SideKind
-from sciml.problems.problem import Problem
+from sciml.problems.problem import Parameters, Problem
+from sciml.problems.strong_form import Condition, Function, Sampled
 
 LARGEST_RESOLUTION = 65536
 Cells = Annotated[int, Field(ge=2, le=LARGEST_RESOLUTION)]
@@ -94,6 +96,47 @@ class BoxProblem(Problem):
             return self.grid.without(AXES.index(name.removeprefix("boundary_")[0]))
         return self.grid
 
+    def function(self, name: str, parameters: Parameters) -> Function:
+        """A parameter at any points, for `strong_form`: a number, a closed form, or a spline through the values of a field.
+
+        Raises
+        ------
+        DatasetError : for a field that jumps, which has no derivatives.
+        """
+        law = self.laws()[name]
+        if isinstance(law, Wave):
+            return law
+        if isinstance(law, (BinaryField, Disks)):
+            what = f"parameter {name!r} of problem {self.kind!r} jumps, so that the equation does not hold at every point"
+            raise DatasetError(f"{what}: take a smooth law, such as kind = 'smooth_step', or a neural operator")
+        value = self.value(name, parameters)
+        if value.ndim == 0:
+            return float(value)
+        if name.startswith("boundary_"):
+            where = AXES.index(name.removeprefix("boundary_")[0])
+            along = [k for k in range(self.dimension) if k != where]
+            field = Sampled(value, self.grid.without(where), [self._closes(k) for k in along])
+            return lambda *x: field(*(x[k] for k in along))
+        return Sampled(value, self.grid, [self._closes(k) for k in range(self.dimension)])
+
+    def _closes(self, axis: int) -> bool:
+        return self.boundary_kinds[axis][0] == "periodic"
+
+    @property
+    def closed_axes(self) -> tuple[bool, ...]:
+        return tuple(self._closes(k) for k in range(self.dimension))
+
+    def side_conditions(self, parameters: Parameters, coefficient: Function = 1.0) -> tuple[Condition, ...]:
+        """The conditions on all sides that are not periodic; of Neumann sides the flux over `coefficient`."""
+        found = []
+        for axis in AXES[: self.dimension]:
+            for end, condition in zip(("low", "high"), self.boundary.pair(axis), strict=True):
+                if condition.kind != "periodic":
+                    data = self.function(f"boundary_{axis}_{end}", parameters)
+                    value = data if condition.kind == "dirichlet" else _quotient(data, coefficient)
+                    found.append(Condition(f"{axis}_{end}", condition.kind, value))
+        return tuple(found)
+
     @property
     def symmetries(self) -> tuple[str, ...]:
         """Generators of the group under which equal transformations of inputs give equally transformed outputs.
@@ -113,3 +156,11 @@ class BoxProblem(Problem):
     def refined(self, resolution: int | tuple[int, ...]) -> Self:
         """The same problem on another grid; equal seed words give the same functions there."""
         return type(self).model_validate({**self.model_dump(), "resolution": resolution})
+
+
+def _quotient(flux: Function, coefficient: Function) -> Function:
+    if flux == 0.0 or coefficient == 1.0:
+        return flux
+    if callable(flux) or callable(coefficient):
+        return lambda *x: (flux(*x) if callable(flux) else flux) / (coefficient(*x) if callable(coefficient) else coefficient)
+    return flux / coefficient

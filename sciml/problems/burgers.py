@@ -19,6 +19,7 @@ from sciml.problems.boundary import Boundary, Periodic
 from sciml.problems.evolving import Evolving
 from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
+from sciml.problems.strong_form import StrongForm
 
 #: Share of the fluctuations that the upper third of the resolved wavenumbers may hold. The energy of a resolved viscous flow falls
 #: exponentially there, so that what lies beyond the grid is smaller still.
@@ -60,6 +61,9 @@ class Burgers(Evolving):
     def symmetries(self) -> tuple[str, ...]:
         """None of the group's kinds: a mirror image solves the equation only with the opposite sign."""
         return ()
+
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        return self.evolving_form(parameters, "initial_velocity", ())
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
         u = jets["velocity"]

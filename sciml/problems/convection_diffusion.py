@@ -12,6 +12,7 @@ from sciml.fields import Constant, GaussianRandomField, Law, Positive, law_range
 from sciml.problems.base import BoxProblem
 from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
+from sciml.problems.strong_form import Function, StrongForm, box_geometry
 
 
 class _Velocity(BaseModel):
@@ -124,6 +125,27 @@ class ConvectionDiffusion(BoxProblem):
             low, high = (padded.take(range(start, start + psi.shape[axis] + 1), axis=axis) for start in (0, 1))
             psi = (low + high) / 2
         return psi
+
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        eps, velocity = self.function("diffusivity", parameters), self.velocity
+        flow: Function = (
+            self.function("streamfunction", parameters)
+            if isinstance(velocity, RandomVelocity)
+            else lambda x, y: velocity.streamfunction(x, y, self.grid.extent)
+        )
+        return StrongForm(
+            geometry=box_geometry(self.grid),
+            outputs=self.outputs,
+            residual=lambda jets, found: (self.strong_residual(jets, found),),
+            equations=(self.kind,),
+            parameters={
+                "diffusivity": eps,
+                "streamfunction": flow,
+                **{name: self.function(name, parameters) for name in ("reaction", "source")},
+            },
+            conditions={"concentration": self.side_conditions(parameters, eps)},
+            periodic=self.closed_axes,
+        )
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
         """`parameters` hold the jet of the streamfunction whatever kind of velocity it belongs to."""

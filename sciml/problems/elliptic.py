@@ -8,6 +8,7 @@ import numpy as np
 
 from sciml.problems.base import BoxProblem
 from sciml.problems.problem import Array, Parameters
+from sciml.problems.strong_form import StrongForm, box_geometry
 
 
 class Elliptic(BoxProblem):
@@ -32,6 +33,19 @@ class Elliptic(BoxProblem):
     @abstractmethod
     def right_hand_side(self, parameters: Parameters) -> Array:
         """f: a number or field."""
+
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        own = [name for name in self.laws() if not name.startswith("boundary_")]
+        functions = {name: self.function(name, parameters) for name in own}
+        return StrongForm(
+            geometry=box_geometry(self.grid),
+            outputs=self.outputs,
+            residual=lambda jets, found: (self.strong_residual(jets, found),),
+            equations=(self.kind,),
+            parameters=functions,
+            conditions={self.unknown: self.side_conditions(parameters, functions.get("permeability", 1.0))},
+            periodic=self.closed_axes,
+        )
 
     def side_value(self, side: str, parameters: Parameters) -> Array:
         """Boundary data of a side such as ``"x_low"``: a number, or a field of the side's shape."""

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from sciml.problems.base import BoxProblem
-from sciml.problems.problem import Array
+from sciml.problems.problem import Array, Parameters
+from sciml.problems.strong_form import Condition, StrongForm, box_geometry
 
 #: Tolerance of the time error below which rounding, which grows with the number of steps, may outweigh it.
 SMALLEST_RTOL = 1e-11
@@ -33,6 +34,20 @@ class Evolving(BoxProblem):
         if gaps.size and (gaps.min() <= 0 or gaps.max() - gaps.min() > 1e-6 * gaps.max()):
             raise ValueError(f"times = {list(self.times)} must increase by equal steps, as [0.25, 0.5, 0.75, 1.0] do")
         return self
+
+    def evolving_form(self, parameters: Parameters, initial: str, conditions: tuple[Condition, ...]) -> StrongForm:
+        """The form at points up to the last of `times`, with `initial` the name of the parameter that is the state at time 0."""
+        return StrongForm(
+            geometry=box_geometry(self.grid),
+            outputs=self.outputs,
+            residual=lambda jets, found: (self.strong_residual(jets, found),),
+            equations=(self.kind,),
+            parameters={n: self.function(n, parameters) for n in self.laws() if n != initial and not n.startswith("boundary_")},
+            conditions={self.outputs[0]: conditions} if conditions else {},
+            periodic=self.closed_axes,
+            duration=self.times[-1],
+            initial={self.outputs[0]: self.function(initial, parameters)},
+        )
 
     def refuse_unresolved(self, fields: Mapping[str, Array]) -> None:
         """Raise `DatasetError` where `fields` (outputs) have detail that the grid cannot hold; nothing is known to ask here."""

@@ -9,6 +9,8 @@ from pydantic import model_validator
 from sciml.fields import Constant, GaussianRandomField, Law, law_range
 from sciml.problems.evolving import Evolving
 from sciml.problems.jet import Jets
+from sciml.problems.problem import Parameters
+from sciml.problems.strong_form import StrongForm
 
 
 class Heat(Evolving):
@@ -36,6 +38,10 @@ class Heat(Evolving):
     def laws(self) -> dict[str, Any]:
         own = {"initial_temperature": self.initial_temperature, "diffusivity": self.diffusivity, "heating": self.heating}
         return {**own, **self.side_laws()}
+
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        kappa = self.function("diffusivity", parameters)
+        return self.evolving_form(parameters, "initial_temperature", self.side_conditions(parameters, kappa))
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
         u = jets["temperature"]

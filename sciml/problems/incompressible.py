@@ -9,10 +9,12 @@ from pydantic import model_validator
 
 from sciml.errors import DatasetError
 from sciml.fields import Disks, Law, Uniform, law_range
+from sciml.grid import AXES
 from sciml.problems.base import BoxProblem
 from sciml.problems.boundary import Boundary, SideKind
 from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
+from sciml.problems.strong_form import Condition, Function, StrongForm, box_geometry
 
 
 class Incompressible(BoxProblem):
@@ -42,7 +44,7 @@ class Incompressible(BoxProblem):
         return ()
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
-        """Both components of the momentum equation and the divergence, stacked."""
+        """Both components of the momentum equation and the divergence."""
         u, v, p = (jets[name] for name in self.outputs)
         assert u.gradient is not None
         assert v.gradient is not None
@@ -52,7 +54,7 @@ class Incompressible(BoxProblem):
             u.value * one.gradient[0] + v.value * one.gradient[1] + p.gradient[axis] - nu * one.laplacian  # type: ignore[index]
             for axis, one in enumerate((u, v))
         ]
-        return np.stack([*along, u.gradient[0] + v.gradient[1]])
+        return (*along, u.gradient[0] + v.gradient[1])
 
 
 class Cavity(Incompressible):
@@ -82,6 +84,32 @@ class Cavity(Incompressible):
 
     def laws(self) -> dict[str, Any]:
         return {**{name: getattr(self, name) for name in _SPEEDS}, "viscosity": self.viscosity}
+
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        """Velocities on all walls; the pressure has no condition, and is known up to a constant."""
+        lengths = self.grid.extent
+
+        def sliding(axis: int, speed: float) -> Function:
+            def value(*x: Any) -> Any:
+                s = x[axis] / lengths[axis]
+                return 16 * speed * (s * s) * (1 - s) ** 2
+
+            return value
+
+        conditions: dict[str, list[Condition]] = {"velocity_x": [], "velocity_y": []}
+        for name in _SPEEDS:
+            side, across = name.removeprefix("speed_"), AXES.index(name[6])
+            speed = float(self.value(name, parameters))
+            for axis, output in enumerate(conditions):
+                conditions[output].append(Condition(side, "dirichlet", 0.0 if axis == across else sliding(axis, speed)))
+        return StrongForm(
+            geometry=box_geometry(self.grid),
+            outputs=self.outputs,
+            residual=self.strong_residual,
+            equations=("momentum_x", "momentum_y", "continuity"),
+            parameters={"viscosity": float(self.value("viscosity", parameters))},
+            conditions={output: tuple(found) for output, found in conditions.items()},
+        )
 
 
 _SPEEDS = ("speed_x_low", "speed_x_high", "speed_y_low", "speed_y_high")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from sciml.grid import AXES
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.jet import Jet, Jets
 from sciml.problems.problem import Array, Parameters
+from sciml.problems.strong_form import Condition, StrongForm, box_geometry
 
 
 class WaveSolution(BaseModel):
@@ -23,6 +26,15 @@ class WaveSolution(BaseModel):
     wavenumbers: tuple[FiniteFloat, ...]
     phases: tuple[FiniteFloat, ...]
     amplitude: Annotated[FiniteFloat, Field(gt=0)] = 1.0
+
+    def __call__(self, *x: Any) -> Any:
+        """The value at coordinates that may be arrays or quantities with derivatives."""
+        return self.amplitude * math.prod(np.cos(k * z + p) for k, z, p in zip(self.wavenumbers, x, self.phases, strict=True))
+
+    def derivative(self, axis: int, *x: Any) -> Any:
+        """The derivative along one axis."""
+        turned = tuple(p + (np.pi / 2 if k == axis else 0.0) for k, p in enumerate(self.phases))
+        return self.wavenumbers[axis] * WaveSolution.model_construct(**{**dict(self), "phases": turned})(*x)
 
     def jet(self, points: tuple[Array, ...]) -> Jet:
         """Value, gradient and Laplacian at `points` (one coordinate array an axis)."""
@@ -105,6 +117,28 @@ class Poisson(Elliptic):
         wall = np.full(along[0].shape, self.grid.extent[axis] if high else 0.0)
         return (*along[:axis], wall, *along[axis:])
 
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        if self.solution is None:
+            return super().strong_form(parameters)
+        u = self.solution
+        squares = sum(k**2 for k in u.wavenumbers)
+        conditions = []
+        for axis, pair in zip(AXES, self.boundary_kinds, strict=False):
+            for high, kind in enumerate(pair):
+                if kind != "periodic":
+                    slope = partial(_outward, u, AXES.index(axis), 1.0 if high else -1.0)
+                    conditions.append(Condition(f"{axis}_{'high' if high else 'low'}", kind, u if kind == "dirichlet" else slope))
+        return StrongForm(
+            geometry=box_geometry(self.grid),
+            outputs=self.outputs,
+            residual=lambda jets, found: (self.strong_residual(jets, found),),
+            equations=(self.kind,),
+            parameters={"source": lambda *x: squares * u(*x)},
+            conditions={self.unknown: tuple(conditions)},
+            periodic=self.closed_axes,
+            exact={self.unknown: u},
+        )
+
     def exact(self, parameters: Parameters) -> dict[str, Array] | None:
         return {"potential": np.asarray(self.solution.jet(self.grid.points()).value)} if self.solution else None
 
@@ -115,3 +149,7 @@ class Poisson(Elliptic):
     def residual(jets: Jets, parameters: Jets) -> Any:
         """The strong residual, whatever the domain."""
         return -jets["potential"].laplacian - parameters["source"].value
+
+
+def _outward(u: WaveSolution, axis: int, sign: float, *x: Any) -> Any:
+    return sign * u.derivative(axis, *x)

@@ -11,10 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sciml.errors import DatasetError
-from sciml.fields import Constant, GaussianRandomField, Law, Support, law_range
+from sciml.fields import Constant, GaussianRandomField, Law, Support, Wave, law_range
 from sciml.grid import Grid
 from sciml.mesh.mesh import Mesh
 from sciml.problems.jet import Jets
+from sciml.problems.strong_form import StrongForm
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Array]
@@ -69,6 +70,10 @@ class Problem(BaseModel):
         """Exact outputs where the domain has its values; None where no closed form is known."""
         return None
 
+    def strong_form(self, parameters: Parameters) -> StrongForm:
+        """The same problem at points, for networks; raises `DatasetError` where it has none, with the reason."""
+        raise DatasetError(f"problem {self.kind!r} has no form at points that a network could be trained on; take a neural operator")
+
     @property
     def symmetries(self) -> tuple[str, ...]:
         """Generators of the group under which equal transformations of inputs give equally transformed outputs."""
@@ -118,6 +123,8 @@ class Problem(BaseModel):
     def _value(self, name: str, law: Law, parameters: Parameters) -> Array:
         if isinstance(law, Constant):
             return np.asarray(law.value)
+        if isinstance(law, Wave):
+            return np.asarray(law.sample(self.support(name), np.random.default_rng(0)))
         if name not in parameters:
             raise DatasetError(f"parameter {name!r} of problem {self.kind!r} is missing: it is random, so every sample must carry it")
         return np.asarray(parameters[name], dtype=np.float64)

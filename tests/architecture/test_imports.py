@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sciml", "solvers", "validation")
 
-LEAVES = {"sciml.errors", "sciml.checks", "sciml.grid", "sciml.mesh"}
+LEAVES = {"sciml.errors", "sciml.checks", "sciml.grid", "sciml.mesh", "sciml.geometry"}
 DECLARED = {"sciml.problems", "sciml.fields", "sciml.discretize"} | LEAVES
 STORED = DECLARED | {"sciml", "sciml.data", "solvers"}
 NUMERICS = {"numpy", "scipy"}
@@ -23,16 +23,17 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.checks": ({"sciml.errors"}, set()),
     "sciml.grid": ({"sciml.errors"}, {"numpy"}),
     "sciml.mesh": ({"sciml.errors", "sciml.grid"}, NUMERICS | {"meshio"}),
+    "sciml.geometry": ({"sciml.errors", "sciml.mesh"}, NUMERICS),
     "sciml.fields": (LEAVES, NUMERICS | {"pydantic"}),
     "sciml.problems": (LEAVES | {"sciml.fields"}, NUMERICS | {"pydantic"}),
     "sciml.discretize": (DECLARED | {"solvers"}, NUMERICS),
     "sciml.data": (STORED, NUMERICS | {"h5py", "pydantic", "filelock", "threadpoolctl", "distributed"}),
     "sciml.io": (STORED, NUMERICS | {"h5py", "meshio"}),
     # ---- the torch line: nothing above it imports torch ----
-    "sciml.models": (LEAVES, {"numpy", "pydantic", "torch", "neuralop"}),
+    "sciml.models": (LEAVES | {"sciml.problems"}, {"numpy", "pydantic", "torch", "neuralop"}),
     "sciml.optimizers": (LEAVES, {"torch"}),
     "sciml.training": (
-        STORED | {"sciml.models"},
+        STORED | {"sciml.models", "sciml.optimizers"},
         NUMERICS | {"pydantic", "torch", "neuralop", "lightning_fabric", "safetensors", "filelock"},
     ),
     # ---- what people look at ----
