@@ -168,7 +168,7 @@ class _Fields(nn.Module):
         return self._pinn[0].fields(frame)
 
 
-def collocation(form: StrongForm, count: int, seed: int = 0) -> tuple[Array, Array]:
+def collocation(form: StrongForm, count: int | Sequence[int], seed: int = 0) -> tuple[Array, Array]:
     """Points of the domain, and of the time interval, with weights that sum to 1.
 
     In a box of up to three coordinates they are Gauss points, whose weights make mean squares integrals; in other domains quasi-random
@@ -176,17 +176,25 @@ def collocation(form: StrongForm, count: int, seed: int = 0) -> tuple[Array, Arr
 
     Parameters
     ----------
-    count : number of points, about; Gauss points are as many along each axis.
+    count : number of points, about, with as many Gauss points along each axis; or, in a box, their numbers along the axes, time last.
+
+    Raises
+    ------
+    ValueError : where the numbers along the axes do not fit the coordinates, or there are no axes.
     """
-    if isinstance(form.geometry, Box) and len(form.coordinates) <= 3:
-        n = max(2, round(count ** (1 / len(form.coordinates))))
-        nodes, w = np.polynomial.legendre.leggauss(n)
-        axes = [low + (nodes + 1) / 2 * (high - low) for low, high in zip(form.low, form.high, strict=True)]
+    if isinstance(form.geometry, Box) and (len(form.coordinates) <= 3 or not isinstance(count, int)):
+        along = [max(2, round(count ** (1 / len(form.coordinates))))] * len(form.coordinates) if isinstance(count, int) else list(count)
+        if len(along) != len(form.coordinates) or min(along) < 1:
+            raise ValueError(f"count = {along}: give one number of points for each of {', '.join(form.coordinates)}")
+        rules = [np.polynomial.legendre.leggauss(n) for n in along]
+        axes = [low + (nodes + 1) / 2 * (high - low) for low, high, (nodes, _) in zip(form.low, form.high, rules, strict=True)]
         points = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
         weights = np.ones(1)
-        for _ in axes:
+        for _, w in rules:
             weights = np.multiply.outer(weights, w / 2).ravel()
         return points, weights
+    if not isinstance(count, int):
+        raise ValueError(f"count = {list(count)}: only a box has axes to count points along; give one number")
     extent = max(np.subtract(form.geometry.bounds[1], form.geometry.bounds[0]))
     inside = form.geometry.interior(count, seed, 1e-3 * float(extent))
     if form.duration is not None:

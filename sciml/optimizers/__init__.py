@@ -2,6 +2,7 @@
 
 from sciml.optimizers.damping import Constant, GradientNorm, Nielsen
 from sciml.optimizers.filters import HalfInverse, Tikhonov, TruncatedSVD
+from sciml.optimizers.geodesic import GeodesicLevenbergMarquardt
 from sciml.optimizers.least_squares import SPRING, GaussNewton, LeastSquaresOptimizer, LevenbergMarquardt, Sven, memory_estimate
 from sciml.optimizers.quasi_newton import SSBFGS, SSBroyden
 from sciml.optimizers.radius import analytic_radius
@@ -17,6 +18,7 @@ __all__ = [
     "FixedStep",
     "FunctionResiduals",
     "GaussNewton",
+    "GeodesicLevenbergMarquardt",
     "GradientNorm",
     "GridLineSearch",
     "HalfInverse",

@@ -98,16 +98,7 @@ class LeastSquaresOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Residuals) -> float:  # type: ignore[override]  # the contract of torch's is a scalar closure
         """One step; returns the loss ``||r||^2`` before it. Parameters stay as they are where no finite, acceptable step was found."""
-        if not hasattr(closure, "jacobian"):
-            raise TypeError(
-                f"{type(self).__name__}.step needs residuals (PointResiduals or FunctionResiduals), not a closure that returns "
-                f"{type(closure).__name__}: hand over the residual vector before it is squared, or take another optimizer"
-            )
-        parameters = dict(zip(self._names, (value.detach() for value in self._values), strict=True))
-        r = closure(parameters)
-        loss = float(r.double() @ r.double())
-        if not math.isfinite(loss):
-            raise FloatingPointError("the residual is NaN or infinite before the step: look for it in data, points, or initial weights")
+        parameters, r, loss = self._start(closure)
         found = self._spectrum(closure, parameters, r)
         state = self._state()
         if "momentum" in state and self.momentum:
@@ -122,6 +113,20 @@ class LeastSquaresOptimizer(torch.optim.Optimizer):
         if self.momentum:
             state["momentum"] = step * length
         return loss
+
+    def _start(self, closure: Residuals) -> tuple[Parameters, Tensor, float]:
+        """Parameters, residual and loss before a step; raises where there is nothing to start from."""
+        if not hasattr(closure, "jacobian"):
+            raise TypeError(
+                f"{type(self).__name__}.step needs residuals (PointResiduals or FunctionResiduals), not a closure that returns "
+                f"{type(closure).__name__}: hand over the residual vector before it is squared, or take another optimizer"
+            )
+        parameters = dict(zip(self._names, (value.detach() for value in self._values), strict=True))
+        r = closure(parameters)
+        loss = float(r.double() @ r.double())
+        if not math.isfinite(loss):
+            raise FloatingPointError("the residual is NaN or infinite before the step: look for it in data, points, or initial weights")
+        return parameters, r, loss
 
     def _search(
         self, closure: Residuals, parameters: Parameters, found: Spectrum, carried: Tensor | None, loss: float

@@ -16,6 +16,25 @@ from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
 from sciml.problems.strong_form import Condition, Function, StrongForm, box_geometry
 
+#: Unknowns and equations of plane flows.
+UNKNOWNS = ("velocity_x", "velocity_y", "pressure")
+EQUATIONS = ("momentum_x", "momentum_y", "continuity")
+
+
+def momentum_and_continuity(jets: Jets, parameters: Jets) -> tuple[Any, Any, Any]:
+    """``du/dt + u . grad u + grad p - nu Laplacian u`` in both directions and ``div u``; no du/dt where jets have none."""
+    u, v, p = (jets[name] for name in UNKNOWNS)
+    nu = parameters["viscosity"].value
+    assert u.gradient is not None
+    assert v.gradient is not None
+    assert p.gradient is not None
+    along = []
+    for axis, one in enumerate((u, v)):
+        slopes: tuple[Any, ...] = one.gradient  # type: ignore[assignment]
+        steady = u.value * slopes[0] + v.value * slopes[1] + p.gradient[axis] - nu * one.laplacian
+        along.append(steady if one.time_derivative is None else steady + one.time_derivative)
+    return along[0], along[1], u.gradient[0] + v.gradient[1]
+
 
 class Incompressible(BoxProblem):
     """Velocity and pressure of a steady flow; density is one, and what happens on the sides belongs to the kind of problem.
@@ -25,7 +44,7 @@ class Incompressible(BoxProblem):
     viscosity : law of nu, a positive number.
     """
 
-    outputs: ClassVar = ("velocity_x", "velocity_y", "pressure")
+    outputs: ClassVar = UNKNOWNS
 
     dimension: Literal[2] = 2
     viscosity: Law = Uniform(low=0.0025, high=0.01)
@@ -45,16 +64,7 @@ class Incompressible(BoxProblem):
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
         """Both components of the momentum equation and the divergence."""
-        u, v, p = (jets[name] for name in self.outputs)
-        assert u.gradient is not None
-        assert v.gradient is not None
-        assert p.gradient is not None
-        nu = parameters["viscosity"].value
-        along = [
-            u.value * one.gradient[0] + v.value * one.gradient[1] + p.gradient[axis] - nu * one.laplacian  # type: ignore[index]
-            for axis, one in enumerate((u, v))
-        ]
-        return (*along, u.gradient[0] + v.gradient[1])
+        return momentum_and_continuity(jets, parameters)
 
 
 class Cavity(Incompressible):
@@ -106,7 +116,7 @@ class Cavity(Incompressible):
             geometry=box_geometry(self.grid),
             outputs=self.outputs,
             residual=self.strong_residual,
-            equations=("momentum_x", "momentum_y", "continuity"),
+            equations=EQUATIONS,
             parameters={"viscosity": float(self.value("viscosity", parameters))},
             conditions={output: tuple(found) for output, found in conditions.items()},
         )
