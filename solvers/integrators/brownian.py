@@ -9,24 +9,28 @@ with variance h / 12. Its halves follow from two independent standard normals X,
 the conditional law of two independent halves given ``w = w_1 + w_2`` and ``H = (w_1 - w_2) / 4 + (H_1 + H_2) / 2``. Refinement therefore
 keeps increments and integrals of the path alike. (Derived here; Foster, Lyons and Oberhauser, SIAM J. Numer. Anal. 58 (2020), section 3,
 has the polynomials behind it.) X and Y are a hash of seed, row, component and node: Philox4x32-10 of Salmon, Moraes, Dror and Shaw,
-"Parallel random numbers: as easy as 1, 2, 3", SC11 (2011), so that a query costs one evaluation a level, all of them in one sweep over
-arrays.
+"Parallel random numbers: as easy as 1, 2, 3", SC11 (2011), so that a query costs one evaluation a level, and
+none below the last binary digit of its time.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.arguments import fits, interval, numbers, shown, whole
+from solvers.integrators import brownian_kernels as kernels
+
 Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 Words = NDArray[np.uint64]
-_LOW = np.uint64(0xFFFFFFFF)
-_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_WEYL = 0x9E3779B9, 0xBB67AE85
+#: Nodes that are drawn at a time: their numbers stay in the second-level cache.
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,14 @@ class BrownianPath:
     depth: int = 40
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "span", interval("span", self.span))
+        if not isinstance(self.shape, tuple | list):
+            raise TypeError(f"shape = {shown(self.shape)} is no shape: give that of the state, as y.shape")
+        object.__setattr__(self, "shape", tuple(whole("an entry of shape", n, "give that of the state, as y.shape") for n in self.shape))
+        for name in ("seed", "batch", "first_row", "depth"):
+            whole(name, getattr(self, name))
+        if min(self.shape, default=0) < 0:
+            raise ValueError(f"shape = {self.shape} has a negative entry: give that of the state, as y.shape")
         if not (math.isfinite(self.span[0]) and math.isfinite(self.span[1]) and self.span[0] != self.span[1]):
             raise ValueError(f"span = {self.span} is no interval: give two distinct finite times")
         if self.seed < 0:
@@ -92,7 +104,7 @@ class BrownianPath:
 
         Raises
         ------
-        ValueError : a time outside the span.
+        TypeError, ValueError : what is no time, a time outside the span, times that do not fit the path's rows.
         """
         return self.between(self.at(start), self.at(end))
 
@@ -103,67 +115,40 @@ class BrownianPath:
 
     def at(self, time: Any) -> Point:
         """The path at a time (or at one a row, as in `increment`), which is rounded to the tree."""
-        length = abs(self.span[1] - self.span[0])
-        fraction = (np.asarray(time, dtype=np.float64) - self.span[0]) / (self.span[1] - self.span[0])
+        given = numbers("time", time, "give a time, or one a row")
+        fraction = (given.astype(np.float64) - self.span[0]) / (self.span[1] - self.span[0])
         if not ((fraction >= -1e-12) & (fraction <= 1 + 1e-12)).all():
             raise ValueError(f"time = {time} lies outside the path's span {self.span}: let the path cover all times asked for")
+        if not fits(fraction.shape, self.shape):
+            raise ValueError(
+                f"time has shape {fraction.shape} for a path of shape {self.shape}: give one time, or one a row in a shape that fits"
+            )
         rows = self.shape[: self.batch]
         row_fraction = np.broadcast_to(fraction, (*rows, *fraction.shape[self.batch :])).reshape((*rows, -1))[..., 0]
         cells = 2**self.depth
         index = np.rint(np.clip(row_fraction, 0, 1) * cells).astype(np.int64).reshape(rows)
-        w, area = self._descend(np.minimum(index, cells - 1), index == cells, length)
-        elapsed = (index / cells * length).reshape((*rows, *(1,) * (len(self.shape) - self.batch)))
+        w, area = self._descend(np.minimum(index, cells - 1).reshape(-1), (index == cells).reshape(-1))
+        elapsed = (index / cells * self._length).reshape((*rows, *(1,) * (len(self.shape) - self.batch)))
         return Point(w, area, elapsed)
 
-    def _descend(self, leaf: NDArray[np.int64], at_end: NDArray[np.bool_], length: float) -> tuple[Array, Array]:
-        """W and its integral at the left end of the leaves of these numbers, or at the path's end."""
-        X, Y = self._normals(leaf)
-        lift = (..., *(None,) * (len(self.shape) - self.batch))
-        h = length
-        w, H = math.sqrt(h) * X[0], math.sqrt(h / 12) * Y[0]
-        W, area = np.zeros(self.shape), np.zeros(self.shape)
-        right = at_end[lift]  # the end itself is passed by taking the whole root interval
-        W, area = np.where(right, w, W), np.where(right, h * (w / 2 + H), area)
-        for level in range(self.depth):
-            k = h / 2
-            d = 3 * H + math.sqrt(k / 2) * X[level + 1]
-            total, gap = 2 * H - d / 2, math.sqrt(k / 6) * Y[level + 1]
-            w1, w2, H1, H2 = (w + d) / 2, (w - d) / 2, (total + gap) / 2, (total - gap) / 2
-            right = ((leaf >> (self.depth - 1 - level)) & 1).astype(bool)[lift]
-            passed = right & ~at_end[lift]
-            area = np.where(passed, area + k * (W + w1 / 2 + H1), area)
-            W = np.where(passed, W + w1, W)
-            w, H, h = np.where(right, w2, w1), np.where(right, H2, H1), k
+    def _descend(self, leaf: Numbers, at_end: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """W and its integral at the left end of the leaves of these numbers, one a row, or at the path's end."""
+        W, area, state = np.empty(self.shape), np.empty(self.shape), math.prod(self.shape[self.batch :])
+        # below its last turn to the right nothing is added on the way to a leaf: times of few binary digits need few levels
+        turns = int(np.bitwise_or.reduce(np.where(at_end, 0, leaf)))
+        levels = self.depth + 1 - (turns & -turns).bit_length() if turns else 0
+        block = max(1, _BLOCK // (levels + 1))
+        for begin in range(0, W.size, block):
+            radii, angles = np.empty((2, levels + 1, min(block, W.size - begin)))
+            kernels.draw(leaf, self.first_row, begin, state, self.depth, self._key, radii, angles)
+            polar = np.log(radii, out=radii), np.cos(angles), np.sin(angles)
+            kernels.descend(leaf, at_end, begin, state, self.depth, self._length, *polar, W.reshape(-1), area.reshape(-1))
         return W, area
 
-    def _normals(self, leaf: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Two standard normals for the path's root and for every node on the way to the leaves, shape (depth + 1, *shape)."""
-        rows, state = self.shape[: self.batch], self.shape[self.batch :]
-        # Node 0 stands for the root's own increment, node 2^level + i for the halving of interval i of a level.
-        nodes = np.stack([np.zeros_like(leaf)] + [(leaf >> (self.depth - level)) + (1 << level) for level in range(self.depth)])
-        node = nodes.astype(np.uint64).reshape((self.depth + 1, *rows, *(1,) * len(state)))
-        row = np.arange(math.prod(rows), dtype=np.uint64).reshape((*rows, *(1,) * len(state))) + np.uint64(self.first_row)
-        component = np.arange(math.prod(state), dtype=np.uint64).reshape(state)
-        counter = np.broadcast_arrays(component, row, node & _LOW, node >> np.uint64(32))
-        key = np.random.SeedSequence(self.seed).generate_state(2)
-        return box_muller(philox(tuple(counter), (int(key[0]), int(key[1]))))
+    @property
+    def _length(self) -> float:
+        return abs(self.span[1] - self.span[0])
 
-
-def philox(counter: tuple[Words, ...], key: tuple[int, int]) -> tuple[Words, ...]:
-    """Philox4x32-10: four words of 32 random bits for every counter of four words, all held in arrays of uint64."""
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    shift = np.uint64(32)
-    for _ in range(10):
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-    return c0, c1, c2, c3
-
-
-def box_muller(words: tuple[Words, ...]) -> tuple[Array, Array]:
-    """Two independent standard normals from four words of 32 random bits."""
-    a, b, c, d = words
-    radius = np.sqrt(-2 * np.log(((a << np.uint64(21)) + (b >> np.uint64(11)) + np.uint64(1)) * 2.0**-53))  # of (0, 1]
-    angle = 2 * np.pi * (((c << np.uint64(21)) + (d >> np.uint64(11))) * 2.0**-53)
-    return radius * np.cos(angle), radius * np.sin(angle)
+    @cached_property
+    def _key(self) -> Words:
+        return np.random.SeedSequence(self.seed).generate_state(2).astype(np.uint64)

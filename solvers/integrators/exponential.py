@@ -19,7 +19,7 @@ from solvers.integrators.etdrk4 import DiagonalStep
 from solvers.integrators.kinds import in_kind
 from solvers.integrators.linear_part import Diagonal, LinearPart, linear_part
 from solvers.integrators.method import Advance
-from solvers.integrators.terms import Terms
+from solvers.integrators.terms import Terms, fitting
 
 Nonlinear = Callable[[Any, Any], Any]
 Formula = Callable[[LinearPart, Nonlinear, Any, Any, Any], Any]
@@ -69,7 +69,8 @@ class Exponential:
         if not isinstance(terms, Terms):
             given = type(terms).__name__
             raise TypeError(f"method {self.name!r} needs SemiLinear terms, whose linear part it integrates exactly, but got {given}")
-        linear, N = linear_part(terms.linear), terms.nonlinear
+        linear = linear_part(terms.linear)
+        N = None if terms.nonlinear is None else fitting("nonlinear", terms.nonlinear)
         quick = DiagonalStep(terms.linear, N) if self.formula is etdrk4 and isinstance(linear, Diagonal) and N is not None else None
         return _Stepper(self.formula, linear, N, quick)
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.arguments import numbers
+
 
 def is_torch(array: Any) -> bool:
     return type(array).__module__.partition(".")[0] == "torch"
@@ -43,10 +45,10 @@ def in_kind(array: Any, y: Any) -> Any:
 
 
 def state(y0: Any) -> Any:
-    """y0 as an array of floating or complex numbers; integers and booleans become float64."""
+    """y0 as an array of floating or complex numbers; integers and booleans become float64. TypeError for anything else."""
     if is_torch(y0):
         return y0 if y0.is_floating_point() or y0.is_complex() else y0.to(namespace(y0).float64)
-    y = np.asarray(y0)
+    y = numbers("y0", y0, "give the state as an array of numbers", kinds="biufc")
     return y if y.dtype.kind in "fc" else y.astype(np.float64)
 
 

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from solvers.arguments import number, shown
 from solvers.integrators.kinds import in_kind, is_torch, namespace, to_numpy
 from solvers.integrators.phi import combine_krylov, dense_phi, phi
 from solvers.linear.direct import factorize
@@ -42,7 +43,7 @@ class Operator:
 
     Raises
     ------
-    ValueError : A is not square, or rtol makes no sense.
+    TypeError, ValueError : A is no square matrix or operator; factor is no number, rtol no tolerance.
     """
 
     A: Any
@@ -52,11 +53,16 @@ class Operator:
     rtol: float = 1e-12
 
     def __post_init__(self) -> None:
-        known = isinstance(self.A, (StencilOperator, np.ndarray)) or sp.issparse(self.A)
-        A = self.A if known else aslinearoperator(self.A)
+        A = self.A
+        if not isinstance(A, (StencilOperator, np.ndarray)) and not sp.issparse(A):
+            try:
+                A = aslinearoperator(A)
+            except TypeError:
+                raise TypeError(f"Operator.A = {shown(A)} is no operator: give a matrix, a StencilOperator or a LinearOperator") from None
+        number("Operator.factor", self.factor)
         if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
             raise ValueError(f"A has shape {A.shape}: a linear part needs a square matrix")
-        if not 0 < self.rtol < 1:
+        if not 0 < number("Operator.rtol", self.rtol) < 1:
             raise ValueError(f"rtol = {self.rtol} is no tolerance: give a number between 0 and 1")
         object.__setattr__(self, "A", sp.csr_matrix(A) if sp.issparse(A) else A)
 

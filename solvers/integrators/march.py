@@ -39,8 +39,9 @@ class Task:
     y0: Array
     batch: int
     rtol: float
-    atol: float
+    atol: Any
     dt: float | None
+    max_step: float
     control: StepControl | None
     events: Sequence[Event]
     max_steps: int
@@ -72,7 +73,7 @@ class Marched:
     reached: NDArray[np.float64]
     last: Array
     occurrences: list[Occurrence]
-    dense: Dense | None
+    dense: Dense
     records: list[Record]
 
 
@@ -115,6 +116,7 @@ class March:
         self.h = np.full(self.rows, float(task.dt or math.nan))  # an integer would make steps that are whole numbers
         if task.dt is None and self.open.any():
             self.h = self._first_step()
+        self.h = np.minimum(self.h, task.max_step)
         stepper, carry = task.method.bind(task.terms, self.xp, task.batch), None
         attempts = 0
         while self.open.any():
@@ -134,7 +136,7 @@ class March:
             self.t.reshape(shape).copy(),
             self.y,
             self.occurrences,
-            Dense(task.t0, self.segments, task.batch) if task.keep_dense else None,
+            Dense(self.segments if task.keep_dense else None, task.batch),
             self.records,
         )
 
@@ -277,7 +279,8 @@ class March:
             factor = control.accepted(errors, self.errors[0], self.errors[1], order + 1)
             factor = np.where(self.failed, np.minimum(factor, 1.0), factor)
             # a step cut short by an output or the end says little about the one after it
-            self.h[good] = np.maximum(np.abs(h) * factor, np.where(np.abs(h) < self.h, self.h, 0.0))[good]
+            next_h = np.maximum(np.abs(h) * factor, np.where(np.abs(h) < self.h, self.h, 0.0))
+            self.h[good] = np.minimum(next_h, self.task.max_step)[good]
             self.errors[1, good] = self.errors[0, good]
             self.errors[0, good] = np.maximum(errors, 1e-10)[good]
             self.failed[good] = False

@@ -16,8 +16,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from solvers.arguments import number, refuse_uncallable, shown
 from solvers.integrators.kinds import is_torch, namespace, to_numpy
 from solvers.integrators.linear_part import shift
+from solvers.integrators.terms import fitting
 from solvers.linear.direct import factorize
 from solvers.linear.solve import linear_solve
 from solvers.linear.system import Method
@@ -49,6 +51,10 @@ class Implicit:
     tolerance : the last correction of a stage, over the root-mean-square of the row's state, may leave that much error. It has to stay
         well below what step control allows the smallest component, or steps are refused for what Newton's method left; the default
         costs a fifth more evaluations than 1e-10.
+
+    Raises
+    ------
+    TypeError, ValueError : what is no function, or no tolerance; in a step, a Jacobian of another shape.
     """
 
     function: Function
@@ -57,7 +63,10 @@ class Implicit:
     tolerance: float = 1e-13
 
     def __post_init__(self) -> None:
-        if not 0 < self.tolerance < 1:
+        refuse_uncallable("Implicit.function", self.function, "give f(t, y)")
+        if self.jacobian is not None:
+            refuse_uncallable("Implicit.jacobian", self.jacobian, "give jacobian(t, y), as lambda t, y: J for a constant matrix J")
+        if not 0 < number("Implicit.tolerance", self.tolerance) < 1:
             raise ValueError(f"tolerance = {self.tolerance} is no tolerance for Newton's method: give a number between 0 and 1")
 
     def counted(self, count: Callable[[Function], Function]) -> Implicit:
@@ -87,7 +96,7 @@ class Newton:
     """Solves stages for an `Implicit` right-hand side; `batch` counts the leading axes of the state that are rows."""
 
     def __init__(self, implicit: Implicit, batch: int) -> None:
-        self.implicit, self.batch = implicit, batch
+        self.implicit, self.batch = replace(implicit, function=fitting("the implicit part", implicit.function)), batch
 
     def kept(self, memory: Memory | None) -> Memory | None:
         """What of a memory the next step may have: all, unless rows that accept their steps one by one cannot take theirs from lists."""
@@ -169,10 +178,14 @@ class Newton:
     def _jacobians(self, rows: _Rows, z: Any) -> Any:
         """Dense ones as one array of shape (rows, n, n), others as a list."""
         if self.implicit.jacobian is not None:
-            given = [self.implicit.jacobian(t, y) for t, y in rows.apart(z)]
+            given, n = [self.implicit.jacobian(t, y) for t, y in rows.apart(z)], z.shape[1]
+            for J in given:
+                if tuple(getattr(J, "shape", ())) != (n, n):
+                    what = f"jacobian returned {shown(J)}, where a row of the state has {n} unknowns"
+                    raise ValueError(f"{what}: return a matrix of shape {(n, n)}, dense, SciPy sparse or a LinearOperator")
             if not all(_is_dense(J) for J in given):
                 return [sp.csr_matrix(J) if sp.issparse(J) else J for J in given]
-            return namespace(z).stack([rows.like(J) for J in given]).reshape((*rows.batch, z.shape[1], z.shape[1]))
+            return namespace(z).stack([rows.like(J) for J in given]).reshape((*rows.batch, n, n))
         return rows.difference_jacobians(z) if z.shape[1] <= DENSE_UNKNOWNS else rows.difference_operators(z)
 
     def _inverses(self, rows: _Rows, jacobians: Any, a: Array) -> Any:

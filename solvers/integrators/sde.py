@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from solvers.arguments import fits, numbers, refuse_uncallable, shown
 from solvers.integrators.brownian import BrownianPath, Point
-from solvers.integrators.kinds import in_kind, to_numpy
+from solvers.integrators.kinds import in_kind, is_torch, to_numpy
 from solvers.integrators.linear_part import Diagonal, Operator
 from solvers.integrators.method import Advance
 from solvers.integrators.phi import phi
-from solvers.integrators.terms import SemiLinear
+from solvers.integrators.terms import SemiLinear, derivative, fitting
 
 Function = Callable[[Any, Any], Any]
 
@@ -38,12 +39,23 @@ class Stochastic:
     diffusion : g in the state's shape, or broadcast against it; entry i may depend on entry i of the state only.
     brownian : the path, of the state's shape, over the times of the integration.
     derivative : entries of dg_i / dy_i for "milstein"; None takes differences over ``g sqrt(h)``, which keeps the order.
+
+    Raises
+    ------
+    TypeError : what is no function, or no path.
     """
 
     drift: Function
     diffusion: Function
     brownian: BrownianPath
     derivative: Function | None = None
+
+    def __post_init__(self) -> None:
+        refuse_uncallable("Stochastic.drift", self.drift, "give f(t, y)")
+        refuse_uncallable("Stochastic.diffusion", self.diffusion, "give g(t, y), as lambda t, y: 0.1 for a constant")
+        if self.derivative is not None:
+            refuse_uncallable("Stochastic.derivative", self.derivative, "give dg/dy as a function of t and y, or None")
+        _refuse_other_paths("Stochastic.brownian", self.brownian)
 
     def counted(self, count: Callable[[Function], Function]) -> Stochastic:
         """The same with `count` around its drift."""
@@ -59,15 +71,30 @@ class AdditiveNoise:
     drift : f as in `Stochastic`, or `SemiLinear` with a real diagonal linear part for the exponential methods.
     diffusion : g of the time alone; a number, or an array that broadcasts against the state.
     brownian : as in `Stochastic`.
+
+    Raises
+    ------
+    TypeError : what is no function, or no path.
     """
 
     drift: Function | SemiLinear
     diffusion: Callable[[Any], Any]
     brownian: BrownianPath
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.drift, SemiLinear):
+            refuse_uncallable("AdditiveNoise.drift", self.drift, "give f(t, y), or SemiLinear for the exponential methods")
+        refuse_uncallable("AdditiveNoise.diffusion", self.diffusion, "give g(t), as lambda t: 0.1 for a constant")
+        _refuse_other_paths("AdditiveNoise.brownian", self.brownian)
+
     def counted(self, count: Callable[[Function], Function]) -> AdditiveNoise:
         """The same with `count` around its drift, of semilinear ones around the nonlinear part."""
         return replace(self, drift=self.drift.counted(count) if isinstance(self.drift, SemiLinear) else count(self.drift))
+
+
+def _refuse_other_paths(name: str, path: Any) -> None:
+    if not isinstance(path, BrownianPath):
+        raise TypeError(f"{name} = {shown(path)} is no path: give BrownianPath(span, shape, seed)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +130,8 @@ def milstein(terms: Stochastic, t: Any, y: Any, h: Any, noise: Noise) -> Any:
 
 
 def sra1(terms: AdditiveNoise, t: Any, y: Any, h: Any, noise: Noise) -> Any:
-    f, g0, g1 = _function(terms.drift), in_kind(terms.diffusion(t), y), in_kind(terms.diffusion(t + h), y)
+    f: Any = terms.drift
+    g0, g1 = in_kind(terms.diffusion(t), y), in_kind(terms.diffusion(t + h), y)
     area = noise.I10 / noise.elapsed
     k1 = f(t, y)
     k2 = f(t + 3 / 4 * h, y + 3 / 4 * h * k1 + 3 / 2 * g1 * area)
@@ -132,14 +160,29 @@ def _semilinear(terms: AdditiveNoise) -> tuple[Diagonal, Function]:
     drift = terms.drift
     if not isinstance(drift, SemiLinear) or isinstance(drift.linear, Operator) or to_numpy(drift.linear).dtype.kind == "c":
         raise TypeError("exponential methods for noise need a drift that is SemiLinear with a real diagonal: take 'sra1' for any other")
-    return Diagonal(drift.linear), drift.nonlinear or (lambda t, y: 0 * y)
+    N = (lambda t, y: 0 * y) if drift.nonlinear is None else fitting("nonlinear", drift.nonlinear)
+    return Diagonal(drift.linear), N
 
 
 def _function(drift: Function | SemiLinear) -> Function:
-    if not isinstance(drift, SemiLinear):
-        return drift
-    L, N = Diagonal(drift.linear), drift.nonlinear
-    return lambda t, y: L.apply(y) if N is None else L.apply(y) + N(t, y)
+    return derivative(drift) if isinstance(drift, SemiLinear) else fitting("drift", drift)
+
+
+def _sized(name: str, function: Callable[..., Any], shape: tuple[int, ...]) -> Callable[..., Any]:
+    """The function, ValueError where its values do not broadcast against a state of this shape."""
+
+    def sized(*at: Any) -> Any:
+        value = function(*at)
+        if isinstance(value, int | float):
+            return value
+        if not is_torch(value):
+            value = numbers(f"{name}(t, ...)", value, "return a number or an array")
+        if not fits(tuple(value.shape), shape):
+            what = f"{name} returned shape {tuple(value.shape)} for a state of shape {shape}"
+            raise ValueError(f"{what}: return a number, or a shape that broadcasts against y")
+        return value
+
+    return sized
 
 
 @dataclass(frozen=True)
@@ -172,12 +215,20 @@ class StochasticMethod:
             raise TypeError(f"method {self.name!r} needs noise, but the terms are {given}: give Stochastic or AdditiveNoise")
         if self.additive and isinstance(terms, Stochastic):
             raise TypeError(f"method {self.name!r} needs noise that does not depend on the state: give AdditiveNoise, or take 'milstein'")
-        if self.formula in (exponential_euler, exponential_heun) and isinstance(terms, AdditiveNoise):
+        return _Stepper(self.formula, self._checked(terms))
+
+    def _checked(self, terms: Any) -> Any:
+        """The terms as the formula takes them, with values whose shapes are checked."""
+        shape, exponential = terms.brownian.shape, self.formula in (exponential_euler, exponential_heun)
+        if exponential:
             _semilinear(terms)
-        if isinstance(terms, AdditiveNoise) and not self.additive:
-            diffusion = terms.diffusion
-            terms = Stochastic(_function(terms.drift), lambda t, y: in_kind(diffusion(t), y), terms.brownian, lambda t, y: 0 * y)
-        return _Stepper(self.formula, terms)
+        drift, diffusion = terms.drift if exponential else _function(terms.drift), _sized("diffusion", terms.diffusion, shape)
+        if self.additive:
+            return AdditiveNoise(drift, diffusion, terms.brownian)
+        if isinstance(terms, AdditiveNoise):
+            return Stochastic(drift, lambda t, y: in_kind(diffusion(t), y), terms.brownian, lambda t, y: 0 * y)
+        derivative = None if terms.derivative is None else _sized("derivative", terms.derivative, shape)
+        return Stochastic(drift, diffusion, terms.brownian, derivative)
 
 
 class _Stepper:

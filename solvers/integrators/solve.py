@@ -17,22 +17,23 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from solvers.arguments import fits, interval, number, numbers, shown, whole
 from solvers.integrators.adjoint import replayed
 from solvers.integrators.control import StepControl
 from solvers.integrators.dirk import DIAGONALLY_IMPLICIT
 from solvers.integrators.explicit import EXPLICIT, ExplicitRungeKutta
 from solvers.integrators.exponential import EXPONENTIAL
 from solvers.integrators.imex_multistep import IMEX_MULTISTEP
-from solvers.integrators.kinds import is_complex, is_torch, namespace, state
+from solvers.integrators.kinds import in_kind, is_complex, is_torch, namespace, state, to_numpy
 from solvers.integrators.linear_part import Operator
 from solvers.integrators.march import March, Task
 from solvers.integrators.method import Method
 from solvers.integrators.newton import Implicit
 from solvers.integrators.sde import STOCHASTIC, AdditiveNoise, Stochastic
 from solvers.integrators.splitting import Split
-from solvers.integrators.terms import Function, SemiLinear, Terms, derivative
+from solvers.integrators.terms import Function, SemiLinear, Terms, derivative, linear_of, refuse_unfit
 from solvers.integrators.trajectory import Event, IntegrationStatus, Trajectory
 
 Array = NDArray[Any]
@@ -48,8 +49,9 @@ def integrate(
     method: str = "tsit5",
     *,
     rtol: float = 1e-8,
-    atol: float | None = None,
+    atol: ArrayLike | None = None,
     dt: float | None = None,
+    max_step: float = math.inf,
     save_at: Sequence[float] | None = None,
     events: Sequence[Event] = (),
     batch: int = 0,
@@ -70,9 +72,11 @@ def integrate(
         ``"sdirk2"`` or ``"sdirk4"`` for stiff ones; ``"ark3"``, ``"ark4"``, ``"ark5"``, ``"cnab2"``, ``"sbdf2"`` or ``"sbdf3"`` for
         stiff and for split ones; the names in `STOCHASTIC` for noise, with fixed steps.
     rtol, atol : what errors are held against. Local control: the root-mean-square of ``error / (atol + rtol |y|)`` over a row's entries is
-        below 1 in every step; atol None is rtol. Global control: a row is done when the bound on its error is at most
-        ``atol + rtol ||y||_2`` at every time of `save_at`; atol None is 0.
+        below 1 in every step; atol is one number, or an array (or tensor) that broadcasts against the state; None is rtol. Global control:
+        a row is done when the bound on its error is at most ``atol + rtol ||y||_2`` at every time of `save_at`; atol is one number, None
+        is 0.
     dt : the first step; the one step size of fixed steps; None chooses one.
+    max_step : no step is longer; for a right-hand side that does something only for short times. Not with fixed steps.
     save_at : times on the way from t0 to t1, in order; None saves at t1 alone. Without events or dense output nothing is integrated
         beyond the last.
     events : signs to look for on the way; not with global control.
@@ -104,37 +108,38 @@ def integrate(
     >>> integrate(lambda t, y: y - y**2, (0.0, np.log(9.0)), [0.5], rtol=1e-10).ys.round(9).tolist()
     [[0.9]]
     """
-    ts = _times(span, save_at)
-    end = float(span[1] if events or dense else ts[-1])
-    chosen = _METHODS.get(method)
+    start, stop = interval("span", span)
+    ts = _times(start, stop, save_at)
+    end = stop if events or dense else float(ts[-1])
+    chosen = _METHODS.get(method) if isinstance(method, str) else None
     if chosen is None:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(_METHODS)}")
     if control is None:
         control = StepControl() if chosen.error_order is not None else "fixed" if method in STOCHASTIC else "global"
     if isinstance(control, str) and control not in ("global", "fixed"):
         raise ValueError(f"control = {control!r} is not known: give a StepControl, 'global' or 'fixed'")
-    if atol is None:
-        atol = 0.0 if control == "global" else rtol
-    if not (rtol > 0 or atol > 0) or min(rtol, atol) < 0:
-        raise ValueError(f"rtol = {rtol}, atol = {atol}: neither may be negative, and one must be positive")
-    if dt is not None and not (dt > 0 and math.isfinite(dt)):
-        raise ValueError(f"dt = {dt} is no step: give a positive one, or None")
+    dt, max_step = _steps(dt, max_step, control == "fixed", max(abs(start), abs(end)))
     if not isinstance(events, Sequence) or not all(isinstance(event, Event) for event in events):
         raise ValueError(f"events = {events!r}: give a list of Event(function), empty for none")
     y = state(y0)
-    if not 0 <= batch <= y.ndim:
+    if not 0 <= whole("batch", batch) <= y.ndim:
         raise ValueError(f"batch = {batch} does not fit a state of {y.ndim} axes")
+    if whole("max_steps", max_steps) < 1:
+        raise ValueError(f"max_steps = {max_steps}: give 1 at least")
+    rtol, allowed = _tolerances(rtol, atol, y, control == "global")
+    chosen.bind(terms, namespace(y), batch)  # which says what is wrong with terms that do not fit the method
+    _refuse_unfit(terms, y)
     if control == "global":
-        return _globally(terms, chosen, span, ts, y, batch, rtol, atol, dt, max_steps, events, dense)
+        first = min((stop - start) / _FIRST_STEPS if dt is None else dt, max_step)
+        return _globally(terms, chosen, (start, stop), ts, y, batch, rtol, allowed, first, max_steps, events, dense)
     if isinstance(control, StepControl) and chosen.error_order is None:
         raise ValueError(f"method = {method!r} estimates no error: take control='global', or control='fixed' with a dt")
     if control == "fixed" and dt is None:
         raise ValueError("control = 'fixed' needs dt, the size of the steps")
-    chosen.bind(terms, namespace(y), batch)  # which says what is wrong with terms that do not fit
     held = control if isinstance(control, StepControl) else None
-    start, keep = _fitting_state(terms, y), checkpoints is not None
+    y, keep = _fitting_state(terms, y), checkpoints is not None
     task = Task(
-        chosen, terms, _whole(terms), float(span[0]), ts, end, start, batch, rtol, atol, dt, held, events, max_steps, dense, keep
+        chosen, terms, _whole(terms), start, ts, end, y, batch, rtol, allowed, dt, max_step, held, events, max_steps, dense, keep
     )  # fmt: skip
     return _marched(task, checkpoints)
 
@@ -180,7 +185,7 @@ def _globally(
     batch: int,
     rtol: float,
     atol: float,
-    dt: float | None,
+    dt: float,
     max_steps: int,
     events: Sequence[Event],
     dense: bool,
@@ -193,7 +198,7 @@ def _globally(
         raise ValueError(f"span = {span} goes backward, which control = 'global' does not: replace t by -t, or give a StepControl")
     linear = getattr(terms, "linear", y)
     y = y.astype(np.result_type(y, linear.A.dtype if isinstance(linear, Operator) else np.asarray(linear), np.float64))
-    return _Doubling(terms, method, float(span[0]), ts, y, batch, rtol, atol).run(dt or (span[1] - span[0]) / _FIRST_STEPS, max_steps)
+    return _Doubling(terms, method, float(span[0]), ts, y, batch, rtol, atol).run(dt, max_steps)
 
 
 def _fitting_state(terms: Any, y: Any) -> Any:
@@ -219,11 +224,50 @@ def _whole(terms: Any) -> Function:
     return derivative(terms)
 
 
-def _times(span: tuple[float, float], save_at: Sequence[float] | None) -> NDArray[np.float64]:
-    t0, t1 = (float(t) for t in span)
+def _steps(dt: float | None, max_step: float, fixed: bool, latest: float) -> tuple[float | None, float]:
+    """The first and the largest step, checked; `latest` is the largest magnitude of a time."""
+    if dt is not None and not 0 < number("dt", dt, "give a positive step, or None") < math.inf:
+        raise ValueError(f"dt = {dt} is no step: give a positive one, or None")
+    if not number("max_step", max_step, "give a positive step, or infinity for no limit") > 0:
+        raise ValueError(f"max_step = {max_step} is no step: give a positive one, or infinity for no limit")
+    if fixed and max_step < math.inf:
+        raise ValueError(f"max_step = {max_step} is given with control = 'fixed', where every step is dt: leave it out")
+    if max_step <= 10 * np.spacing(latest):
+        raise ValueError(f"max_step = {max_step} is lost in the rounding of times up to {latest:g}: raise it, or measure time from nearby")
+    return None if dt is None else float(dt), float(max_step)
+
+
+def _tolerances(rtol: float, atol: Any, y: Any, by_norm: bool) -> tuple[float, Any]:
+    """Both, checked: atol as a number, or as an array of the state's kind; `by_norm` says that errors are measured by norms of rows."""
+    relative = number("rtol", rtol, "give one number; atol takes one an entry")
+    if atol is None:
+        atol = 0.0 if by_norm else relative
+    absolute = numbers("atol", to_numpy(atol) if is_torch(atol) else atol, "give one number, or one an entry")
+    if absolute.ndim and by_norm:
+        raise ValueError(f"atol has shape {absolute.shape}, but control = 'global' bounds the norm of a row: give one number")
+    if not fits(absolute.shape, tuple(y.shape)):
+        raise ValueError(f"atol has shape {absolute.shape} for a state of shape {tuple(y.shape)}: give one number, or one an entry")
+    if not (relative >= 0 and (absolute >= 0).all() and (relative > 0 or (absolute > 0).all())):
+        raise ValueError(f"rtol = {rtol}, atol = {shown(atol)}: neither may be negative, and one must be positive")
+    return relative, in_kind(absolute, y) if absolute.ndim else float(absolute)
+
+
+def _refuse_unfit(terms: Any, y: Any) -> None:
+    """Raise ValueError where a constant linear part among the terms does not act on states like y."""
+    if isinstance(terms, Split):
+        if not isinstance(terms.implicit, Implicit) and not callable(terms.implicit):
+            refuse_unfit("Split.implicit", terms.implicit, y)
+        return
+    if isinstance(terms, AdditiveNoise):
+        terms = terms.drift
+    if isinstance(terms, Terms):
+        refuse_unfit("linear", linear_of("linear", terms.linear), y)
+
+
+def _times(t0: float, t1: float, save_at: Sequence[float] | None) -> NDArray[np.float64]:
     if not (math.isfinite(t0) and math.isfinite(t1) and t0 != t1):
         raise ValueError(f"span = ({t0}, {t1}) is no interval: give finite times t0 and t1 that differ")
-    ts = np.array([t1] if save_at is None else save_at, dtype=np.float64)
+    ts = np.array([t1] if save_at is None else numbers("save_at", save_at, "give times in a list"), dtype=np.float64)
     sign = 1.0 if t1 > t0 else -1.0
     if ts.ndim != 1 or ts.size == 0 or not (sign * np.diff(ts) > 0).all() or not 0 <= sign * (ts[0] - t0) <= sign * (t1 - t0):
         raise ValueError(f"save_at = {ts.tolist()} must be {'in' if sign > 0 else 'de'}creasing times from {t0} to {t1}")
@@ -278,8 +322,15 @@ class _Doubling:
             before, counts = ys, 2 * counts
         self._mark_nonfinite(open_rows)
         stats = {"evaluations": self.evaluations, "runs": runs, "rejected": 0}
-        reached = np.where(self.steps > 0, self.ts[-1], self.t0)
-        return Trajectory(self.ts, self.ys, self.status, self.ratio, self.steps, stats, reached, self.ys[-1])
+        return Trajectory(self.ts, self.ys, self.status, self.ratio, self.steps, stats, *self._ends())
+
+    def _ends(self) -> tuple[Array, Array]:
+        """The last time up to which each row is finite, and the state there."""
+        known = np.concatenate([self.y0[None], self.ys])
+        finite = np.logical_and.accumulate(np.isfinite(known).all(axis=tuple(range(1 + self.batch, known.ndim))), axis=0)
+        last = np.maximum(finite.sum(axis=0) - 1, 0)
+        states = np.take_along_axis(known, last.reshape((1, *last.shape, *(1,) * (known.ndim - 1 - self.batch))), axis=0)[0]
+        return np.asarray(np.array([self.t0, *self.ts])[last]), states
 
     def _count(self, function: Function) -> Function:
         def counting(t: Any, y: Any) -> Any:

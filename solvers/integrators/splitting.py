@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from solvers.arguments import refuse_uncallable
 from solvers.integrators.kinds import is_torch
 from solvers.integrators.linear_part import LinearPart, Operator, linear_part
 from solvers.integrators.newton import Implicit, Newton
-from solvers.integrators.terms import Terms
+from solvers.integrators.terms import Terms, fitting, linear_of
 
 Function = Callable[[Any, Any], Any]
 
@@ -26,10 +27,19 @@ class Split:
     implicit : the stiff part: `Implicit`, or a function where its Jacobian may be taken by differences; for a constant linear part
         ``L y`` an `Operator`, or an array that is the diagonal of L, which cost one linear solve a stage with one factorisation a step
         size.
+
+    Raises
+    ------
+    TypeError : parts that are none of these.
     """
 
     explicit: Function
     implicit: Implicit | Function | Operator | Any
+
+    def __post_init__(self) -> None:
+        refuse_uncallable("Split.explicit", self.explicit, "give f(t, y)")
+        if not isinstance(self.implicit, Implicit) and not callable(self.implicit):
+            object.__setattr__(self, "implicit", linear_of("Split.implicit", self.implicit))
 
     def counted(self, count: Callable[[Function], Function]) -> Split:
         """The same with `count` around its functions."""
@@ -76,9 +86,10 @@ def parts(terms: Any, method: str, batch: int) -> tuple[Function | None, Implici
     TypeError : terms without a part that could be implicit.
     """
     if isinstance(terms, Terms):
-        return terms.nonlinear, LinearStages(linear_part(terms.linear))
+        N = terms.nonlinear
+        return None if N is None else fitting("nonlinear", N), LinearStages(linear_part(terms.linear))
     if isinstance(terms, Split):
-        return terms.explicit, _implicit_part(terms.implicit, batch)
+        return fitting("explicit", terms.explicit), _implicit_part(terms.implicit, batch)
     if isinstance(terms, Implicit) or callable(terms):
         return None, _implicit_part(terms, batch)
     raise TypeError(f"method {method!r} cannot integrate {type(terms).__name__}: give f(t, y), Implicit, SemiLinear or Split terms")

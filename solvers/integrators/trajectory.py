@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.integrators.kinds import by_rows, namespace
+from solvers.arguments import numbers
+from solvers.integrators.kinds import by_rows, namespace, to_numpy
 from solvers.result import SolverError
 
 
@@ -20,7 +21,10 @@ class IntegrationStatus(Enum):
     SUCCESS = "the last time was reached, and the errors that were estimated on the way are as small as was asked for"
     EVENT = "a terminal event ended the integration"
     MAX_STEPS = "the limit on steps was reached first: raise max_steps, loosen rtol, or save at earlier times"
-    STEP_UNDERFLOW = "the step became so small that adding it no longer changes the time: loosen rtol, or measure time from a nearer origin"
+    STEP_UNDERFLOW = (
+        "the step became so small that adding it no longer changes the time: the solution blows up or jumps there, rtol is below rounding, "
+        "or time is far from its origin: look at the state that was reached, end before, loosen rtol, or measure time from nearby"
+    )
     NONFINITE = (
         "the state became NaN or infinite: look for it in the initial state and the right-hand side, or end before the solution blows up"
     )
@@ -66,14 +70,34 @@ class Segment:
     at: Callable[[Any], Any]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense:
-    """The state at any time that was reached, by the interpolation of the method."""
+    """The state at any time that was reached, by the interpolation of the method.
 
-    def __init__(self, t0: float, segments: Sequence[Segment], batch: int) -> None:
-        self.t0, self.segments, self.batch = t0, segments, batch
+    Attributes
+    ----------
+    segments : the steps that were kept; None where dense output was not asked for.
+    batch : number of leading axes of the state that are rows.
+    """
 
-    def __call__(self, t: float) -> Any:
-        """The state at one time; ValueError where a row was not there."""
+    segments: Sequence[Segment] | None = None
+    batch: int = 0
+
+    def __call__(self, t: Any) -> Any:
+        """The state at a time, or at several along a first axis; ValueError where a row was not there, or nothing was kept."""
+        times = numbers("t", t, "give a time, or an array of times")
+        if times.ndim > 1:
+            raise ValueError(f"t has shape {times.shape}: give a time, or an array of one axis")
+        if times.ndim == 0:
+            return self._at(float(times))
+        states = [self._at(time) for time in times.tolist()]
+        if not states:
+            raise ValueError("t holds no time: give one at least")
+        return namespace(states[0]).stack(states)
+
+    def _at(self, t: float) -> Any:
+        if self.segments is None:
+            raise ValueError("dense output was not kept: integrate with dense=True to ask for the state at any time")
         if not self.segments:
             raise ValueError(f"t = {t}: no step was accepted, there is nothing to interpolate")
         missing = np.ones(len(self.segments[0].start), bool)
@@ -115,7 +139,7 @@ class Trajectory:
     reached : the time that each row came to, the batch's shape.
     last : the state there.
     occurrences : the events that were met, in the order of steps.
-    dense : `Dense`, where asked for.
+    dense : the state at any time that was reached, where that was asked for; else calling it raises ValueError.
     """
 
     ts: NDArray[np.float64]
@@ -127,7 +151,12 @@ class Trajectory:
     reached: NDArray[np.float64]
     last: Any
     occurrences: Sequence[Occurrence] = ()
-    dense: Dense | None = None
+    dense: Dense = field(default_factory=Dense)
+
+    def __repr__(self) -> str:
+        rows = "" if self.row_status.ndim == 0 else f", {self.row_status.size} rows"
+        what = f"{self.status.name}{rows}, ys of shape {tuple(self.ys.shape)} up to t = {self.ts[-1]:.6g}"
+        return f"Trajectory({what}, {int(self.steps.max(initial=0))} steps, {self.stats['evaluations']} evaluations)"
 
     @property
     def status(self) -> IntegrationStatus:
@@ -141,6 +170,8 @@ class Trajectory:
         bad = [status for status in self.row_status.ravel().tolist() if status not in done]
         if bad:
             worst = float(np.max(self.error_ratio))
-            at = f"at {worst:.3g} times the tolerance" if np.isfinite(worst) else f"at t = {float(np.min(self.reached)):.6g}"
+            largest = np.max(np.abs(to_numpy(self.last)), initial=0.0)
+            where = f"at t = {float(np.min(self.reached)):.6g}, entries up to {largest:.3g}"
+            at = f"at {worst:.3g} times the tolerance" if np.isfinite(worst) else where
             raise SolverError(f"{bad[0].name} after {self.steps.max()} steps {at}: {bad[0].value}")
         return self

@@ -5,11 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from solvers.integrators.brownian import BrownianPath, box_muller, philox
+from solvers.integrators.brownian import BrownianPath
+from solvers.integrators.brownian_kernels import philox, polar
 
 
 def words(*values):
-    return tuple(np.array([value], np.uint64) for value in values)
+    return tuple(np.uint64(value) for value in values)
 
 
 @pytest.mark.parametrize(
@@ -26,16 +27,84 @@ def words(*values):
 )
 def test_philox_gives_the_published_answers(counter, key, answer):
     """The known-answer vectors that come with the generator's paper."""
-    assert tuple(int(word[0]) for word in philox(words(*counter), key)) == answer
+    assert philox(*words(*counter, *key)) == answer
 
 
 def test_normals_are_normal_in_their_extremes():
-    """The smallest and the largest words give finite numbers, and a quarter turn is exact."""
-    for corner in ((0, 0, 0, 0), (0xFFFFFFFF,) * 4):
-        assert np.isfinite(box_muller(words(*corner))).all()
-    cosine, sine = box_muller(words(0x80000000, 0, 0x40000000, 0))
-    assert abs(cosine[0]) < 1e-12
-    assert sine[0] == pytest.approx(np.sqrt(2 * np.log(2)), rel=1e-9)
+    """The radius of the smallest and the largest words is finite, and a quarter turn is exact."""
+    assert polar(*words(0, 0, 0, 0)) == (2.0**-53, 0.0)
+    assert polar(*words(*(0xFFFFFFFF,) * 4)) == (1.0, 2 * np.pi * (1 - 2.0**-53))
+    assert polar(*words(0x80000000, 0, 0x40000000, 0)) == (0.5 + 2.0**-53, np.pi / 2)
+
+
+def levy(path, leaf, at_end):
+    """W and its integral at the left ends of leaves (one a row), or at the path's end: the construction level by level on whole arrays."""
+    rows, state = path.shape[: path.batch], path.shape[path.batch :]
+    lift = (..., *(None,) * len(state))
+    row = np.arange(np.prod(rows, dtype=int), dtype=np.uint64).reshape(rows)[lift] + np.uint64(path.first_row)
+    component = np.arange(np.prod(state, dtype=int), dtype=np.uint64).reshape(state)
+    key = [int(word) for word in np.random.SeedSequence(path.seed).generate_state(2)]
+
+    def normals(node):
+        node = np.asarray(node).astype(np.uint64)[lift]
+        low = np.uint64(0xFFFFFFFF)
+        c0, c1, c2, c3 = np.broadcast_arrays(component, row, node & low, node >> np.uint64(32))
+        k0, k1 = key
+        for _ in range(10):
+            p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+            c0, c2 = (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1)
+            c1, c3 = p1 & low, p0 & low
+            k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+        radius = np.sqrt(-2 * np.log(((c0 << np.uint64(21)) + (c1 >> np.uint64(11)) + np.uint64(1)) * 2.0**-53))
+        angle = 2 * np.pi * (((c2 << np.uint64(21)) + (c3 >> np.uint64(11))) * 2.0**-53)
+        return radius * np.cos(angle), radius * np.sin(angle)
+
+    h = abs(path.span[1] - path.span[0])
+    X, Y = normals(np.zeros_like(leaf))
+    w, H = np.sqrt(h) * X, np.sqrt(h / 12) * Y
+    W, area = np.where(at_end[lift], w, 0.0), np.where(at_end[lift], h * (w / 2 + H), 0.0)
+    for level in range(path.depth):
+        k = h / 2
+        X, Y = normals((leaf >> (path.depth - level)) + (1 << level))
+        d = 3 * H + np.sqrt(k / 2) * X
+        total, gap = 2 * H - d / 2, np.sqrt(k / 6) * Y
+        w1, H1 = (w + d) / 2, (total + gap) / 2
+        right = ((leaf >> (path.depth - 1 - level)) & 1).astype(bool)[lift]
+        passed = right & ~at_end[lift]
+        area = np.where(passed, area + k * (W + w1 / 2 + H1), area)
+        W = np.where(passed, W + w1, W)
+        w, H, h = np.where(right, (w - d) / 2, w1), np.where(right, (total - gap) / 2, H1), k
+    return W, area
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        BrownianPath((0.0, 1.0), (), 3),
+        BrownianPath((1.0, -3.0), (3, 5), 11, batch=1, first_row=7),
+        BrownianPath((0.0, 1e-3), (2, 3, 2), 123456789012, batch=2, depth=60),
+        BrownianPath((0.0, 2.0), (40001,), 5, depth=20),
+    ],
+    ids=lambda path: f"{path.shape} of depth {path.depth}",
+)
+def test_the_path_has_the_bits_of_levys_construction(path):
+    """Compiled, in blocks, and no further down than a time has binary digits: to the bit what whole arrays give."""
+    rng = np.random.default_rng(0)
+    rows, cells = path.shape[: path.batch], 2**path.depth
+    leaves = [np.full(rows, cells), np.full(rows, 0), np.full(rows, 3 * cells // 8), rng.integers(0, cells, rows), rng.integers(0, 5, rows)]
+    for leaf in leaves[: 5 if path.depth <= 52 else 3]:  # finer leaves have no float64 time of their own
+        fractions = (leaf / cells)[(..., *(None,) * (len(path.shape) - path.batch))]
+        found = path.at(path.span[0] + fractions * (path.span[1] - path.span[0]))
+        W, area = levy(path, np.minimum(leaf, cells - 1), np.asarray(leaf == cells))
+        np.testing.assert_array_equal(found.W, W)
+        np.testing.assert_array_equal(found.area, area)
+
+
+def test_the_path_of_a_seed_stays_what_it_was():
+    """Figures of stored experiments can be made again: values of the first release."""
+    point = BrownianPath((0.0, 1.0), (3,), seed=7).at(0.3)
+    np.testing.assert_allclose(point.W, [0.41373848912081457, 0.07310181224302136, 0.08288753292998635], rtol=1e-12)
+    np.testing.assert_allclose(point.area, [0.04161527940595132, -0.020691469513772397, -0.05714785538330228], rtol=1e-12)
 
 
 @pytest.mark.parametrize("span", [(0.0, 2.0), (1.0, -3.0)])
@@ -95,16 +164,28 @@ def test_rows_may_ask_at_times_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "kind", "message"),
     [
-        (lambda: BrownianPath((1.0, 1.0), (), 0), "two distinct finite times"),
-        (lambda: BrownianPath((0.0, 1.0), (), -1), "seed = -1 is negative"),
-        (lambda: BrownianPath((0.0, 1.0), (2,), 0, batch=2), "batch = 2 does not fit"),
-        (lambda: BrownianPath((0.0, 1.0), (2,), 0, depth=0), "depth = 0"),
-        (lambda: BrownianPath((0.0, 1.0), (2,), 0, first_row=-1), "first_row = -1"),
-        (lambda: BrownianPath((0.0, 1.0), (2,), 0).increment(0.5, 1.5), "outside the path's span"),
+        (lambda: BrownianPath((1.0, 1.0), (), 0), ValueError, "two distinct finite times"),
+        (lambda: BrownianPath((0.0, 1.0), (), -1), ValueError, "seed = -1 is negative"),
+        (lambda: BrownianPath((0.0, 1.0), (2,), 0, batch=2), ValueError, "batch = 2 does not fit"),
+        (lambda: BrownianPath((0.0, 1.0), (2,), 0, depth=0), ValueError, "depth = 0"),
+        (lambda: BrownianPath((0.0, 1.0), (2,), 0, first_row=-1), ValueError, "first_row = -1"),
+        (lambda: BrownianPath((0.0, 1.0), (2,), 0).increment(0.5, 1.5), ValueError, "outside the path's span"),
+        (
+            lambda: BrownianPath((0.0, 1.0), (2,), 0).at(np.linspace(0, 1, 5)),
+            ValueError,
+            r"time has shape \(5,\) for a path of shape \(2,\)",
+        ),
+        (lambda: BrownianPath((0.0, 1.0), (2,), 0).at("now"), TypeError, "time = 'now' is not made of numbers: give a time"),
+        (lambda: BrownianPath(5.0, (2,), 0), TypeError, r"span = 5.0 is no interval: give a pair of times"),
+        (lambda: BrownianPath(("a", 1.0), (2,), 0), TypeError, r"span\[0\] = 'a' is no number"),
+        (lambda: BrownianPath((0.0, 1.0), 2, 0), TypeError, "shape = 2 is no shape: give that of the state"),
+        (lambda: BrownianPath((0.0, 1.0), (2.5,), 0), TypeError, "an entry of shape = 2.5 is no whole number"),
+        (lambda: BrownianPath((0.0, 1.0), (-2,), 0), ValueError, r"shape = \(-2,\) has a negative entry"),
+        (lambda: BrownianPath((0.0, 1.0), (2,), None), TypeError, "seed = None is no whole number"),
     ],
 )
-def test_bad_input_is_named(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_input_is_named(make, kind, message):
+    with pytest.raises(kind, match=message):
         make()

@@ -110,6 +110,9 @@ def test_blow_up_keeps_what_came_before():
     assert found.status is IntegrationStatus.NONFINITE
     assert found.ys[0, 0] == pytest.approx(2.0, rel=1e-8)
     assert not np.isfinite(found.ys[1]).any()
+    assert (found.reached, found.last) == (0.5, found.ys[0])
+    with pytest.raises(SolverError, match=r"NONFINITE after \d+ steps at t = 0.5, entries up to 2: .* blows up"):
+        found.raise_for_status()
 
 
 def test_a_time_too_large_for_the_steps_is_said_so():

@@ -15,9 +15,11 @@ from solvers.integrators import (
     Event,
     Implicit,
     IntegrationStatus,
+    Operator,
     SemiLinear,
     Split,
     StepControl,
+    Stochastic,
     integrate,
     solve_ivp,
 )
@@ -46,6 +48,39 @@ def test_steps_are_those_of_scipy(method, theirs, span):
     assert abs(found.stats["evaluations"] - plain.nfev) <= 1
     for t in np.linspace(*span, 17)[1:-1]:
         np.testing.assert_allclose(found.dense(t), reference.sol(t), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("method", "theirs"), [("bosh3", "RK23"), ("dopri5", "RK45"), ("dop853", "DOP853")])
+@pytest.mark.parametrize("limits", [{"max_step": 0.3}, {"atol": np.array([1e-2, 1e-8])}, {"atol": [1e-8, 1e-2], "max_step": 0.5}], ids=str)
+@pytest.mark.parametrize("span", [(0.0, 5.0), (5.0, 0.0)])
+def test_steps_with_a_largest_one_and_a_tolerance_an_entry_are_those_of_scipy(method, theirs, limits, span):
+    options = {"rtol": 1e-6, "atol": 1e-8, **limits}
+    reference = scipy.integrate.solve_ivp(pendulum, span, START, method=theirs, **options)
+    ours = solve_ivp(pendulum, span, START, method=theirs, **options)
+    np.testing.assert_allclose(ours.t, reference.t, rtol=1e-9 if method != "dop853" else 1e-6, atol=1e-9)
+    assert np.abs(np.diff(ours.t)).max() <= limits.get("max_step", np.inf) * (1 + 1e-12)
+
+    def swinging(t, y):
+        return torch.stack([y[1], -torch.sin(y[0]) + 0.3 * math.cos(t) - 0.1 * y[1] ** 3])
+
+    for atol in (options["atol"], torch.as_tensor(options["atol"])):
+        found = integrate(swinging, span, torch.as_tensor(START), method, **{**options, "atol": atol})
+        np.testing.assert_allclose(found.ys[-1].numpy(), ours.y[:, -1], rtol=1e-10)
+        assert found.steps == len(ours.t) - 1
+
+
+def test_no_step_is_longer_than_asked_for_with_any_control():
+    """A pulse of width 0.02 that long steps do not see, from 0 through its middle at 1: the integral is sqrt(pi) / 50."""
+
+    def pulse(t, y):
+        return np.exp(-((50 * (t - 1)) ** 2)) + 0 * y
+
+    for method in ("dopri5", "tr_bdf2"):
+        assert integrate(pulse, (0.0, 10.0), [0.0], method, rtol=1e-6).ys[0, 0] < 1e-10
+        found = integrate(pulse, (0.0, 10.0), [0.0], method, rtol=1e-6, max_step=0.05)
+        assert found.ys[0, 0] == pytest.approx(math.sqrt(math.pi) / 50, rel=1e-3)
+    doubled = integrate(pulse, (0.0, 10.0), [0.0], "rk4", rtol=1e-6, max_step=0.05)
+    assert doubled.steps in [200 * 2**k for k in range(1, 6)]
 
 
 @pytest.mark.parametrize("method", ADAPTIVE)
@@ -245,7 +280,7 @@ def test_ends_are_said_and_what_was_reached_is_kept():
     assert blown.status in (IntegrationStatus.STEP_UNDERFLOW, IntegrationStatus.NONFINITE)
     assert blown.ys[0, 0] == pytest.approx(2.0, rel=1e-6)
     assert float(blown.reached) == pytest.approx(1.0, abs=1e-6)
-    with pytest.raises(SolverError, match=r"at t = 1"):
+    with pytest.raises(SolverError, match=r"at t = 1, entries up to \d(\.\d+)?e\+\d\d: .* blows up"):
         blown.raise_for_status()
     short = integrate(pendulum, (0.0, 20.0), START, rtol=1e-8, max_steps=20, save_at=[0.1, 20.0])
     assert short.status is IntegrationStatus.MAX_STEPS
@@ -297,8 +332,31 @@ def test_the_facade_is_scipys():
         ({"events": None}, r"give a list of Event\(function\)"),
         ({"checkpoints": 3}, "needs a torch state"),
         ({"atol": -1.0}, "neither may be negative"),
+        ({"atol": [1.0, -1.0]}, "neither may be negative"),
+        ({"atol": [1.0, 0.0], "rtol": 0.0}, "one must be positive"),
+        ({"atol": [1.0, 1.0, 1.0]}, r"atol has shape \(3,\) for a state of shape \(2,\): give one number, or one an entry"),
+        ({"atol": [1.0, 1.0], "control": "global"}, "bounds the norm of a row: give one number"),
+        ({"max_step": 0.0}, "max_step = 0.0 is no step"),
+        ({"max_step": 1e-16}, "lost in the rounding of times up to 1"),
+        ({"max_step": 0.1, "dt": 0.1, "control": "fixed"}, "where every step is dt: leave it out"),
+        ({"max_steps": 0}, "max_steps = 0: give 1 at least"),
         ({"terms": lambda t, y: y[:1]}, r"returned shape \(1,\)"),
         ({"terms": lambda t, y: 1j * y}, "give y0 as complex"),
+        ({"terms": SemiLinear(-np.ones(3))}, r"linear has shape \(3,\) for a state of shape \(2,\): give the diagonal of L"),
+        ({"terms": SemiLinear(-np.ones((4, 2))), "method": "etdrk4"}, r"linear has shape \(4, 2\) for a state of shape \(2,\)"),
+        ({"terms": SemiLinear(Operator(np.eye(3))), "method": "sbdf2"}, "the linear part acts on 3 entries"),
+        ({"terms": SemiLinear(-1.0, lambda t, y: np.ones(3)), "method": "etdrk4"}, r"nonlinear returned shape \(3,\)"),
+        ({"terms": SemiLinear(-1.0, lambda t, y: np.ones(3)), "method": "ark4"}, r"nonlinear returned shape \(3,\)"),
+        ({"terms": Split(pendulum, np.ones(3)), "method": "ark4"}, r"Split.implicit has shape \(3,\)"),
+        (
+            {"terms": Split(lambda t, y: y[:1], np.ones(2)), "method": "sbdf2", "dt": 0.1, "control": "fixed"},
+            r"explicit returned shape \(1,\)",
+        ),
+        ({"terms": Implicit(lambda t, y: y[:1]), "method": "tr_bdf2", "dt": 0.1, "control": "fixed"}, "implicit part returned shape"),
+        (
+            {"terms": Implicit(pendulum, lambda t, y: np.eye(3)), "method": "tr_bdf2"},
+            r"jacobian returned an array of shape \(3, 3\), .* 2 unknowns",
+        ),
     ],
 )
 def test_arguments_that_make_no_sense(change, message):
@@ -314,3 +372,93 @@ def test_arguments_that_make_no_sense(change, message):
             solve_ivp(pendulum, (0, 10), START, t_eval=times)
     with pytest.raises(TypeError, match="Split"):
         integrate(Split(pendulum, pendulum), (0.0, 1.0), START, "dopri5")
+
+
+PATH = BrownianPath((0.0, 1.0), (2,), 0)
+
+
+def decay(t, y):
+    return -y
+
+
+@pytest.mark.parametrize(
+    ("terms", "method", "message"),
+    [
+        (
+            Stochastic(decay, lambda t, y: np.ones(3), PATH),
+            "euler_maruyama",
+            r"diffusion returned shape \(3,\) for a state of shape \(2,\)",
+        ),
+        (Stochastic(lambda t, y: y[:1], lambda t, y: y, PATH), "euler_maruyama", r"drift returned shape \(1,\)"),
+        (Stochastic(decay, lambda t, y: y, PATH, lambda t, y: np.ones(3)), "milstein", r"derivative returned shape \(3,\)"),
+        (AdditiveNoise(decay, lambda t: np.ones((4, 2)), PATH), "sra1", r"diffusion returned shape \(4, 2\)"),
+        (AdditiveNoise(SemiLinear(-np.ones(3)), lambda t: 1.0, PATH), "exponential_euler", r"linear has shape \(3,\)"),
+        (Stochastic(decay, lambda t, y: y, BrownianPath((0.0, 1.0), (3,), 0)), "milstein", r"brownian has shape \(3,\)"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_shapes_of_noise_that_do_not_fit_are_named(terms, method, message, kind):
+    with pytest.raises(ValueError, match=message):
+        integrate(terms, (0.0, 1.0), kind(START), method, dt=0.1)
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        (lambda: integrate(pendulum, 5.0, START), r"^span = 5.0 is no interval: give a pair of times \(t0, t1\)$"),
+        (lambda: integrate(pendulum, (0, 1, 2), START), r"^span = \(0, 1, 2\) is no interval"),
+        (lambda: integrate(pendulum, "ab", START), r"^span\[0\] = 'a' is no number"),
+        (lambda: integrate(pendulum, (0.0, 1.0), "abc"), "^y0 = 'abc' is not made of numbers: give the state as an array"),
+        (lambda: integrate(pendulum, (0.0, 1.0), None), "^y0 = None is not made of numbers"),
+        (lambda: integrate(pendulum, (0.0, 1.0), [[1, 2], [3]]), "^y0 = .* is not made of numbers"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, save_at="abc"), "^save_at = 'abc' is not made of numbers: give times"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, rtol="1e-3"), "^rtol = '1e-3' is no number"),
+        (
+            lambda: integrate(pendulum, (0.0, 1.0), START, rtol=[1e-3, 1e-3]),
+            "^rtol = .* is no number: give one number; atol takes one an entry",
+        ),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, atol="1e-3"), "^atol = '1e-3' is not made of numbers"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, dt="1"), "^dt = '1' is no number"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, max_step=None), "^max_step = None is no number"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, batch="a"), "^batch = 'a' is no whole number"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, max_steps=1.5), "^max_steps = 1.5 is no whole number"),
+        (lambda: integrate(lambda t, y: "ab", (0.0, 1.0), START), r"^terms\(t, y\) = 'ab' is not made of numbers"),
+        (lambda: integrate("f", (0.0, 1.0), START), "^terms = 'f': give a function"),
+        (lambda: SemiLinear("a"), "^SemiLinear.linear = 'a' is not made of numbers: give the diagonal of L"),
+        (lambda: SemiLinear(-1.0, 3.0), "^SemiLinear.nonlinear = 3.0 is no function"),
+        (lambda: Implicit(np.eye(2)), "^Implicit.function = an array of shape"),
+        (lambda: Implicit(pendulum, np.eye(2)), "^Implicit.jacobian = an array of shape .*: give jacobian"),
+        (lambda: Split("a", pendulum), "^Split.explicit = 'a' is no function"),
+        (lambda: Split(pendulum, "a"), "^Split.implicit = 'a' is not made of numbers"),
+        (lambda: Operator("abc"), "^Operator.A = 'abc' is no operator"),
+        (lambda: Operator(np.eye(2), factor="a"), "^Operator.factor = 'a' is no number"),
+        (lambda: Stochastic(pendulum, 0.1, PATH), "^Stochastic.diffusion = 0.1 is no function: .* lambda t, y: 0.1"),
+        (lambda: Stochastic(pendulum, pendulum, 3), "^Stochastic.brownian = 3 is no path"),
+        (lambda: AdditiveNoise(pendulum, 0.1, PATH), "^AdditiveNoise.diffusion = 0.1 is no function"),
+        (lambda: solve_ivp(pendulum, 5.0, START), "^t_span = 5.0 is no interval"),
+        (lambda: solve_ivp(pendulum, (0.0, 1.0), START, t_eval="ab"), "^t_eval = 'ab' is not made of numbers"),
+        (lambda: integrate(pendulum, (0.0, 1.0), START, dense=True).dense("now"), "^t = 'now' is not made of numbers"),
+    ],
+)
+def test_things_of_another_kind_are_named(slip, message):
+    with pytest.raises(TypeError, match=message):
+        slip()
+
+
+def test_dense_output_takes_several_times_and_says_where_it_was_not_kept():
+    found = integrate(pendulum, (0.0, 3.0), START, dense=True)
+    times = np.array([0.3, 1.7, 2.9])
+    np.testing.assert_array_equal(found.dense(times), np.stack([found.dense(t) for t in times]))
+    reference = scipy.integrate.solve_ivp(pendulum, (0.0, 3.0), START, dense_output=True, rtol=1e-10, atol=1e-10)
+    ours = solve_ivp(pendulum, (0.0, 3.0), START, dense_output=True, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(ours.sol(times), reference.sol(times), rtol=1e-8)
+    with pytest.raises(ValueError, match="dense output was not kept: integrate with dense=True"):
+        integrate(pendulum, (0.0, 3.0), START).dense(0.5)
+
+
+def test_a_trajectory_prints_as_one_line():
+    found = integrate(pendulum, (0.0, 3.0), START, save_at=[1.0, 3.0])
+    assert (
+        repr(found) == f"Trajectory(SUCCESS, ys of shape (2, 2) up to t = 3, {found.steps} steps, {found.stats['evaluations']} evaluations)"
+    )
+    assert "4 rows, ys of shape (1, 4, 2)" in repr(integrate(lambda t, y: -y, (0.0, 3.0), np.ones((4, 2)), batch=1))
