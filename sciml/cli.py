@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from sciml.models.settings import SettingsError
 from sciml.progress import Progress
 from sciml.terminal import FAILED, evaluation_lines, plan_in_words, print_figures, print_report, resumable_verb, say, verb
 
@@ -186,10 +187,15 @@ def export(
 @resumable_verb
 def train(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, a .toml file.")
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, pinn-poisson, pinn-heat, a .toml file; or, with "
+            "--model pinn, the recipe of a dataset.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
-    model: Annotated[str | None, typer.Option(help="fno, tfno or uno.")] = None,
+    model: Annotated[str | None, typer.Option(help="fno, tfno or uno, from data; pinn or lpinn, from the equation.")] = None,
     hidden_channels: Annotated[int | None, typer.Option(min=1, help="Width of the network.")] = None,
     modes: Annotated[int | None, typer.Option(min=1, help="Fourier modes kept along each axis.")] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers.")] = None,
@@ -200,18 +206,42 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="Of the optimizer.")] = None,
     loss: Annotated[str | None, typer.Option(help="h1 or l2, relative.")] = None,
     augment: Annotated[bool | None, typer.Option("--augment/--no-augment", help="Use the symmetries that the dataset declares.")] = None,
+    network: Annotated[str | None, typer.Option(help="Of a pinn: mlp, modified_mlp or piratenet.")] = None,
+    points: Annotated[int | None, typer.Option(min=4, help="Of a pinn: collocation points.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of a pinn: steps of the optimizer.")] = None,
+    sample: Annotated[int | None, typer.Option(min=0, help="Of a pinn: which sample of the train split.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of a pinn: override an entry of the recipe (repeatable).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train a neural operator on a dataset, or what a training recipe says; every setting left out has the recipe's or the default."""
-    given = {name: value for name, value in locals().items() if name not in {"data", "out", "quiet", "as_json"} and value is not None}
-    from sciml.training.direction_settings import find_training_recipe, load_direction_settings
+    """Train a neural operator on a dataset, a network on an equation, or what a training recipe says.
 
-    recipe = find_training_recipe(data)
-    if recipe is not None:
-        settings = load_direction_settings(recipe, given)
+    Every setting left out has the recipe's value or the default.
+    """
+    given = {name: value for name, value in locals().items() if name not in {"data", "out", "quiet", "as_json", "overrides"}}
+    given = {name: value for name, value in given.items() if value is not None}
+    from sciml.training.direction_settings import find_training_recipe, load_direction_settings, read_training_recipe
+    from sciml.training.pinn_settings import EQUATION_MODELS, load_equation_recipe
+
+    path = find_training_recipe(data)
+    content = {} if path is None else read_training_recipe(path)
+    if (model or content.get("model")) in EQUATION_MODELS:
+        if "hidden_channels" in given:
+            given["width"] = given.pop("hidden_channels")
+        recipe, equation_settings = load_equation_recipe(data, given, overrides or ())
+        from sciml.training import train_equation
+
+        with _telling_of_compilation(quiet), Progress(quiet) as progress:
+            print_figures(asdict(train_equation(recipe, out, equation_settings, progress=progress)), as_json)
+        return
+    if overrides:
+        raise SettingsError("--set changes the recipe of a problem, which only --model pinn and lpinn read; drop it")
+    if path is not None:
+        settings = load_direction_settings(path, given)
         from sciml.training import train_direction
 
         with Progress(quiet) as progress:
@@ -233,13 +263,26 @@ def evaluate(
     split: Split = "test",
     resolution: Annotated[int | None, typer.Option(min=2, help="Evaluate on a grid of this many cells along each axis.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="At most this many samples.")] = None,
-    gate: Annotated[float, typer.Option(min=0.0, help="Largest median relative L2 error that passes.")] = 0.08,
+    gate: Annotated[
+        float | None, typer.Option(min=0.0, help="Largest (median) relative L2 error that passes: 0.08 for operators, 0.01 for a pinn.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained operator: errors, the PDE residual of its predictions, speed against the solver."""
-    from sciml.training import evaluate as evaluate_run
+    """Measure a trained operator: errors, the PDE residual of its predictions, speed against the solver; or a pinn: its errors."""
+    from sciml.training.run_folder import is_equation_run
 
+    if is_equation_run(run):
+        from sciml.training.pinn import DEFAULT_GATE, evaluate_equation
+
+        if data is not None or resolution is not None or samples is not None:
+            raise SettingsError("a pinn solves one problem: its evaluation takes no DATA, --resolution or --samples")
+        print_report(evaluate_equation(run, gate=DEFAULT_GATE if gate is None else gate), as_json)
+        return
+    from sciml.training import evaluate as evaluate_run
+    from sciml.training.evaluation import DEFAULT_GATE as OPERATOR_GATE
+
+    gate = OPERATOR_GATE if gate is None else gate
     with Progress(quiet) as progress:
         result = evaluate_run(run, data, split=split, resolution=resolution, samples=samples, gate=gate, progress=progress)
     if not as_json:

@@ -213,6 +213,11 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
         raise RecipeError(f"recipe {path} is nested too deeply to be a recipe; flatten it") from None
     for override in overrides:
         _override(content, override)
+    return parse_recipe(content, path)
+
+
+def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
+    """A recipe from the entries of the file at `path`, beside which meshes are looked for; raises `RecipeError`."""
     try:
         return Recipe.model_validate(content, context={"mesh": partial(_mesh_beside, path)})
     except (ValidationError, RecursionError) as error:

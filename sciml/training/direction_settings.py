@@ -75,21 +75,26 @@ def find_training_recipe(name_or_path: str | Path) -> Path | None:
     return shipped if len(path.parts) == 1 and not path.exists() and shipped.is_file() else None
 
 
+def read_training_recipe(path: Path) -> dict[str, Any]:
+    """The entries of a training recipe; raises `RecipeError` for a file that cannot be read."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise RecipeError(f"training recipe {path} has {path.stat().st_size} bytes; it is a small TOML file, is this the right file?")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecipeError(f"training recipe {path} cannot be read as TOML: {error}; correct the file") from None
+
+
 def load_direction_settings(path: Path, overrides: Mapping[str, Any]) -> DirectionSettings:
-    """Read a training recipe; `overrides` replace or add entries.
+    """The settings in a training recipe; `overrides` replace or add entries.
 
     Raises
     ------
     RecipeError : a file that cannot be read, or a recipe of something else.
     SettingsError : an unknown entry or a value out of its range.
     """
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise RecipeError(f"training recipe {path} has {path.stat().st_size} bytes; it is a small TOML file, is this the right file?")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecipeError(f"training recipe {path} cannot be read as TOML: {error}; correct the file") from None
+    content = read_training_recipe(path)
     if content.get("model") != "direction":
         what = f"training recipe {path} has model = {content.get('model')!r}"
-        raise RecipeError(f"{what}; write model = 'direction', or run `sciml generate` first if this is the recipe of a dataset")
+        raise RecipeError(f"{what}; write 'direction', 'pinn' or 'lpinn', or run `sciml generate` first if this is the recipe of a dataset")
     return DirectionSettings(**{**content, **overrides})

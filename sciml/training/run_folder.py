@@ -126,6 +126,15 @@ class Folder(Generic[C]):
             raise CheckpointError(f"{path} is damaged ({error}); restore it, or remove the run folder and train again") from None
 
 
+def is_equation_run(root: Path) -> bool:
+    """Whether a folder says that it holds a network trained on an equation."""
+    try:
+        content = json.loads((root / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False  # whoever opens it as a run of an operator says what is wrong
+    return isinstance(content, dict) and content.get("format") == "sciml-equation"
+
+
 @dataclass(frozen=True)
 class RunFolder(Folder[RunConfig]):
     """The folder of a run that trains an operator."""

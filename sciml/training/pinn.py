@@ -1,0 +1,286 @@
+"""Training of a network on the equation of a recipe, and the trained network.
+
+A block of steps closes with a row of the log and a checkpoint; what a kill interrupts is a block, which is run again and comes out the
+same, because the state of the optimizer is in the checkpoint and nothing else is random.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sciml.checks import Check, CheckReport, Status, environment
+from sciml.data.durable import replace_durably, write_text_durably
+from sciml.data.recipe import STREAMS, Recipe
+from sciml.data.solve import draw
+from sciml.errors import CheckpointError
+from sciml.models.pinn import PINN, EquationResiduals, collocation
+from sciml.models.settings import SettingsError
+from sciml.problems.problem import Parameters, seed_words
+from sciml.problems.strong_form import StrongForm
+from sciml.training.checkpoint import load_weights
+from sciml.training.equation_optimizers import Stepper, load_state, stepper
+from sciml.training.loop import Progress
+from sciml.training.operator import count_parameters
+from sciml.training.pinn_settings import EquationConfig, EquationSettings
+from sciml.training.reference import Reference, reference
+from sciml.training.run_folder import Folder, Row
+
+Array = NDArray[np.float64]
+DEFAULT_GATE = 1e-2
+"""Largest relative L2 error that passes where the caller names none: what a grid of 64 cells along an axis reaches itself."""
+
+
+@dataclass(frozen=True)
+class EquationResult:
+    """How a run ended.
+
+    Attributes
+    ----------
+    path : the run folder.
+    steps : of the optimizer that it holds.
+    resumed_from : steps that were there before this call.
+    loss : the smallest mean square of the residuals at the end of a block.
+    best_step : when that was.
+    relative_l2 : error of every output there, against `reference`.
+    reference : the exact solution, or the solver on its grid.
+    parameters : trained real numbers.
+    seconds : of this call.
+    """
+
+    path: Path
+    steps: int
+    resumed_from: int
+    loss: float
+    best_step: int
+    relative_l2: dict[str, float]
+    reference: str
+    parameters: int
+    seconds: float
+
+
+def train_equation(
+    recipe: Recipe, out: str | Path, settings: EquationSettings | None = None, *, progress: Progress | None = None
+) -> EquationResult:
+    """Train a network on the equation of a recipe, or continue the run that `out` holds; then compare it with the reference.
+
+    Parameters
+    ----------
+    recipe : whose problem is solved, for the sample that `settings` name.
+    out : run folder; a run with the same settings is continued, and nothing is trained where it is complete.
+    settings : None stands for the defaults.
+    progress : called as ``progress("train", steps done, all steps, figures)`` after every step.
+
+    Raises
+    ------
+    CheckpointError : `out` holds another run, a damaged one, or something else.
+    DatasetError, ConditionError : the problem has no form at points, or conditions that no smooth field satisfies.
+    SettingsError : a learning rate with which the loss is not finite.
+    """
+    started = time.perf_counter()
+    settings = settings or EquationSettings()
+    problem = _Problem.of(recipe, settings)
+    pinn = initial_network(problem.form, settings)
+    content = json.loads(recipe.canonical_json())
+    config = EquationConfig(settings=settings, recipe=content, parameters=count_parameters(pinn.network), environment=environment())
+    run = equation_folder(out)
+    with run.locked():
+        run.claim(config)
+        loop = _Loop(settings, pinn, problem)
+        rows = loop.resume(run)
+        resumed_from = rows[-1]["step"] if rows else 0
+        if len(rows) < settings.blocks:
+            loop.run(run, rows, progress)
+        best = _best(rows)
+        load_weights(pinn.network, run.checkpoints.weights(best["epoch"]), run.checkpoints.path(best["epoch"]))
+        errors = _evaluated(run, pinn, problem, rows, DEFAULT_GATE).details["relative_l2"]
+    return EquationResult(
+        run.root,
+        rows[-1]["step"],
+        resumed_from,
+        best["loss"],
+        best["step"],
+        errors,
+        problem.reference.source,
+        config.parameters,
+        time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The sample that is solved."""
+
+    recipe: Recipe
+    parameters: Parameters
+    form: StrongForm
+    reference: Reference
+
+    @classmethod
+    def of(cls, recipe: Recipe, settings: EquationSettings) -> _Problem:
+        parameters = draw(recipe, seed_words(recipe.data.seed, STREAMS["train"], settings.sample))
+        problem = recipe.solved_problem
+        problem.check(parameters)
+        form = problem.strong_form(parameters)
+        return cls(recipe, parameters, form, reference(recipe, parameters, form))
+
+
+class _Loop:
+    """Network, collocation points and optimizer of a run."""
+
+    def __init__(self, settings: EquationSettings, pinn: PINN, problem: _Problem) -> None:
+        self.settings, self.pinn, self.problem = settings, pinn, problem
+        self.residuals = EquationResiduals(pinn, *collocation(problem.form, settings.points, settings.seed))
+        self.stepper: Stepper = stepper(settings, pinn.network, self.residuals)
+
+    def resume(self, run: Folder[EquationConfig]) -> list[Row]:
+        """Load the last checkpoint, if there is one; returns the rows of the blocks that are done."""
+        done = run.checkpoints.epoch_of("last") or 0
+        rows = run.keep_rows(done)
+        if done:
+            run.check_checkpoint(done)
+            load_weights(self.pinn.network, run.checkpoints.weights(done), run.checkpoints.path(done))
+            load_state(self.stepper.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
+            _keep_best_and_last(run, rows)
+        return rows
+
+    def run(self, run: Folder[EquationConfig], rows: list[Row], progress: Progress | None) -> None:
+        stored = run.config().model_dump(mode="json")
+        for block in range(len(rows) + 1, self.settings.blocks + 1):
+            row = self._block(block, progress)
+            run.append_row(row)
+            rows.append(row)
+            weights = dict(self.pinn.network.named_parameters())
+            run.checkpoints.save(block, weights, self.stepper.optimizer.state_dict(), stored)
+            _keep_best_and_last(run, rows)
+
+    def _block(self, block: int, progress: Progress | None) -> Row:
+        started, first = time.perf_counter(), (block - 1) * self.settings.block
+        last = min(first + self.settings.block, self.settings.steps)
+        for step in range(first, last):
+            loss = self.stepper(step)
+            if not math.isfinite(loss):
+                raise SettingsError(f"the loss is {loss} after step {step}: choose a smaller learning_rate or another optimizer")
+            if progress is not None:
+                progress("train", step + 1, self.settings.steps, {"loss": loss, **self._figures()})
+        loss = self.stepper.loss()
+        errors = self.problem.reference.errors(self.pinn.predict(self.problem.reference.points))
+        row: Row = {"epoch": block, "step": last, "loss": loss, **{f"error_{name}": error for name, error in errors.items()}}
+        return {**row, **self._figures(), "seconds": time.perf_counter() - started}
+
+    def _figures(self) -> dict[str, float]:
+        """What the optimizer tells of its last step, as far as it is a finite number."""
+        info = getattr(self.stepper.optimizer, "info", {})
+        chosen = {name: info[name] for name in ("rank", "radius", "damping", "length") if name in info}
+        return {name: value for name, value in chosen.items() if isinstance(value, (int, float)) and math.isfinite(value) and value}
+
+
+def evaluate_equation(run: str | Path, *, gate: float = DEFAULT_GATE) -> CheckReport:
+    """Compare the best checkpoint of a run with the reference.
+
+    The report is written to ``evaluation.json``, the fields to ``predictions.npz`` in the run folder.
+
+    Parameters
+    ----------
+    gate : largest relative L2 error of an output that passes.
+
+    Raises
+    ------
+    CheckpointError : for a run that is damaged or holds no finished block.
+    """
+    folder = equation_folder(run)
+    config = folder.config()
+    pinn = load_equation(run)
+    problem = _Problem.of(Recipe.from_canonical_json(json.dumps(config.recipe)), config.settings)
+    return _evaluated(folder, pinn, problem, folder.keep_rows(folder.checkpoints.epoch_of("last") or 0), gate)
+
+
+def _evaluated(run: Folder[EquationConfig], pinn: PINN, problem: _Problem, rows: list[Row], gate: float) -> CheckReport:
+    started, right = time.perf_counter(), problem.reference
+    found = pinn.predict(right.points)
+    errors = right.errors(found)
+    best = _best(rows)
+    status: Status = "exact" if problem.form.exact is not None else "peer"
+    checks = [
+        Check(f"relative L2 error of {name}", error, "<=", gate, reference=right.source, status=status) for name, error in errors.items()
+    ]
+    details = {
+        "relative_l2": errors,
+        "rmse": {name: float(np.sqrt(np.mean((found[name] - values) ** 2))) for name, values in right.values.items()},
+        "reference": right.source,
+        "step": best["step"],
+        "loss": best["loss"],
+        "shape": list(right.shape),
+    }
+    report = CheckReport(run.root.name, checks, time.perf_counter() - started, details)
+    fields: dict[str, Any] = {}
+    for name, values in right.values.items():
+        fields[f"truth/{name}"] = values.reshape(right.shape)
+        fields[f"prediction/{name}"] = np.asarray(found[name]).reshape(right.shape)
+    aside = run.root / "predictions.part.npz"
+    np.savez(aside, **fields)
+    replace_durably(aside, run.root / "predictions.npz")
+    write_text_durably(run.root / "evaluation.json", report.to_json() + "\n")
+    return report
+
+
+def load_equation(run: str | Path, which: str = "best") -> PINN:
+    """The trained network of a run, whose `predict` gives its outputs at any points.
+
+    Parameters
+    ----------
+    which : the checkpoint, "best" by the loss or "last".
+
+    Raises
+    ------
+    CheckpointError : the folder holds no such run, no finished checkpoint yet, or a damaged one.
+    """
+    folder = equation_folder(run)
+    config = folder.config()
+    recipe = Recipe.from_canonical_json(json.dumps(config.recipe))
+    epoch = folder.checkpoints.epoch_of(which)
+    if epoch is None:
+        raise CheckpointError(f"{run} holds no finished block; run `sciml train` until the first checkpoint is written")
+    folder.check_checkpoint(epoch)
+    parameters = draw(recipe, seed_words(recipe.data.seed, STREAMS["train"], config.settings.sample))
+    pinn = initial_network(recipe.solved_problem.strong_form(parameters), config.settings)
+    load_weights(pinn.network, folder.checkpoints.weights(epoch), folder.checkpoints.path(epoch))
+    return pinn
+
+
+def equation_folder(root: str | Path) -> Folder[EquationConfig]:
+    return Folder(Path(root), EquationConfig, ("loss",))
+
+
+def initial_network(form: StrongForm, settings: EquationSettings) -> PINN:
+    """Weights drawn from the seed; the caller's random state is left alone."""
+    network: dict[str, Any] = {
+        "kind": settings.network,
+        "width": settings.width,
+        "depth": settings.layers,
+        "activation": settings.activation,
+        "fourier_features": settings.fourier_features,
+        "fourier_scale": settings.fourier_scale,
+        "factored": settings.factored,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return PINN(form, **network)
+
+
+def _keep_best_and_last(run: Folder[EquationConfig], rows: list[Row]) -> None:
+    best, done = _best(rows)["epoch"], len(rows)
+    run.checkpoints.mark_best(best)
+    run.checkpoints.prune({done - 1, done, best})
+
+
+def _best(rows: list[Row]) -> Row:
+    return min(rows, key=lambda row: float(row["loss"]))

@@ -1,0 +1,121 @@
+"""How a network is trained on an equation; loads no torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from sciml.data.recipe import Recipe, load_recipe, parse_recipe
+from sciml.errors import RecipeError
+from sciml.models.settings import Settings
+from sciml.training.direction_settings import find_training_recipe, read_training_recipe
+from sciml.training.run_config import Record
+
+#: Kinds of networks that are trained on an equation instead of on data.
+EQUATION_MODELS = ("pinn", "lpinn")
+#: What they can be trained by.
+EQUATION_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "spring", "ssbroyden", "ssbfgs", "lbfgs", "adam")
+_MINI_BATCH = ("adamw", "mfac", "mkor", "mkor-h", "muon")
+
+
+class EquationSettings(Settings):
+    """A network of coordinates and its training on the residual of an equation, in float64.
+
+    Parameters
+    ----------
+    model : "pinn", or "lpinn" for transport in the coordinates of the particles.
+    network : "mlp", "modified_mlp" or "piratenet".
+    width, layers : units of a hidden layer, and number of those.
+    activation : "tanh", "sine", "silu", "gelu" or "softplus".
+    fourier_features, fourier_scale : frequencies put before the network, 0 for none, and their standard deviation.
+    factored : whether weights are factored into scale and direction.
+    points : collocation points, about.
+    optimizer : one of `EQUATION_OPTIMIZERS`.
+    learning_rate : of Adam the largest one of a cosine schedule, of the others the factor of every step; None for 1e-3 and 1.
+    steps : of the optimizer.
+    block : steps between two rows of the log, each with a checkpoint.
+    sample : which sample of the recipe's train split, where its parameters are random.
+    seed : of weights, points and sketches.
+    """
+
+    model: Literal["pinn", "lpinn"] = "pinn"
+    network: Literal["mlp", "modified_mlp", "piratenet"] = "mlp"
+    width: int = Field(default=24, ge=1, le=1024)
+    layers: int = Field(default=2, ge=1, le=16)
+    activation: Literal["tanh", "sine", "silu", "gelu", "softplus"] = "tanh"
+    fourier_features: int = Field(default=0, ge=0, le=1024)
+    fourier_scale: float = Field(default=1.0, gt=0.0, le=1e3)
+    factored: bool = False
+    points: int = Field(default=1600, ge=4, le=1_000_000)
+    optimizer: str = "sven"
+    learning_rate: float | None = Field(default=None, gt=0.0, le=10.0)
+    steps: int = Field(default=100, ge=1, le=10_000_000)
+    block: int = Field(default=10, ge=1, le=1_000_000)
+    sample: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known(cls, optimizer: str) -> str:
+        choice = ", ".join(EQUATION_OPTIMIZERS)
+        if optimizer in _MINI_BATCH:
+            raise ValueError(
+                f"it is made for mini-batches of samples, and an equation gives all residuals in every step; choose one of {choice}"
+            )
+        if optimizer not in EQUATION_OPTIMIZERS:
+            near = difflib.get_close_matches(optimizer, EQUATION_OPTIMIZERS, n=1)
+            raise ValueError(f"did you mean {near[0]!r}?" if near else f"choose one of {choice}")
+        return optimizer
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.steps // self.block)
+
+
+def load_equation_recipe(
+    where: str | Path, overrides: Mapping[str, Any], problem_overrides: Sequence[str] = ()
+) -> tuple[Recipe, EquationSettings]:
+    """The problem and the settings of a run.
+
+    Parameters
+    ----------
+    where : a training recipe with ``model = "pinn"`` and a table ``[problem]``, by name or path; or the recipe of a dataset.
+    overrides : replace settings.
+    problem_overrides : ``"section.key=value"`` for the recipe of a dataset, as in `sciml.load_recipe`.
+
+    Raises
+    ------
+    RecipeError : a file that cannot be read, an unknown key, a value out of its range.
+    SettingsError : the same of a setting.
+    """
+    path = find_training_recipe(where)
+    content = {} if path is None else read_training_recipe(path)
+    if path is None or content.get("model") not in EQUATION_MODELS:
+        return load_recipe(where, problem_overrides), EquationSettings(**overrides)
+    if problem_overrides:
+        raise RecipeError(f"training recipe {path} takes no --set: write the change into its table [problem]")
+    described = {"name": path.stem, "title": path.stem}
+    described |= {name: content.pop(name) for name in ("title", "problem", "solver") if name in content}
+    recipe = parse_recipe(described, path)
+    return recipe, EquationSettings(**{**content, **overrides})
+
+
+class EquationConfig(Record):
+    """Everything that decides the course of such a run, and where it happened.
+
+    Attributes
+    ----------
+    recipe : the canonical recipe whose problem is solved.
+    parameters : trained real numbers.
+    """
+
+    format: Literal["sciml-equation"] = "sciml-equation"
+    version: Literal[1] = 1
+    settings: EquationSettings
+    recipe: dict[str, Any]
+    parameters: int
+    environment: dict[str, Any]
