@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from sciml.models.settings import SettingsError
+from sciml.errors import InputError
 from sciml.progress import Progress
 from sciml.terminal import FAILED, evaluation_lines, plan_in_words, print_figures, print_report, resumable_verb, say, verb
 
@@ -239,7 +239,7 @@ def train(
             print_figures(asdict(train_equation(recipe, out, equation_settings, progress=progress)), as_json)
         return
     if overrides:
-        raise SettingsError("--set changes the recipe of a problem, which only --model pinn and lpinn read; drop it")
+        raise InputError("--set changes the recipe of a problem, which only --model pinn and lpinn read; drop it")
     if path is not None:
         settings = load_direction_settings(path, given)
         from sciml.training import train_direction
@@ -276,7 +276,7 @@ def evaluate(
         from sciml.training.pinn import DEFAULT_GATE, evaluate_equation
 
         if data is not None or resolution is not None or samples is not None:
-            raise SettingsError("a pinn solves one problem: its evaluation takes no DATA, --resolution or --samples")
+            raise InputError("a pinn solves one problem: its evaluation takes no DATA, --resolution or --samples")
         print_report(evaluate_equation(run, gate=DEFAULT_GATE if gate is None else gate), as_json)
         return
     from sciml.training import evaluate as evaluate_run

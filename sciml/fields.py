@@ -76,6 +76,18 @@ class Wave(_Law):
         """The value at coordinates, arrays or quantities with derivatives; further coordinates, such as time, do not matter."""
         return self.amplitude * math.prod(np.cos(k * z + p) for k, z, p in zip(self.wavenumbers, x, self.phases, strict=False))
 
+    def derivative(self, axis: int, *x: Any) -> Any:
+        """The derivative along one axis, at coordinates as above."""
+        if self.wavenumbers[axis] == 0:
+            return 0.0 * self(*x)
+        quarter = np.pi / (2 * self.wavenumbers[axis])  # by which a cosine becomes minus a sine
+        return self.wavenumbers[axis] * self(*(z + quarter if k == axis else z for k, z in enumerate(x)))
+
+    @property
+    def squared_wavenumber(self) -> float:
+        """What the negative Laplacian multiplies it with."""
+        return sum(k**2 for k in self.wavenumbers)
+
 
 class Uniform(_Law):
     """One number a sample, uniform on [low, high)."""

@@ -268,7 +268,7 @@ class Sven(LeastSquaresOptimizer):
 class GaussNewton(LeastSquaresOptimizer):
     """Gauss-Newton steps with a line search over 1, 1/2, 1/4 ...; energy natural gradients are these."""
 
-    def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], lr: float = 1.0, *, rtol: float = 1e-12) -> None:
+    def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], lr: float = 1.0, *, rtol: float = 1e-8) -> None:
         super().__init__(named_parameters, lr, spectral_filter=TruncatedSVD(rtol), step_rule=GridLineSearch(), backend="dense")
 
 

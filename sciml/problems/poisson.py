@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from sciml.fields import Law
+from sciml.fields import Law, Wave
 from sciml.grid import AXES
 from sciml.problems.elliptic import Elliptic
 from sciml.problems.jet import Jet, Jets
@@ -18,23 +17,10 @@ from sciml.problems.problem import Array, Parameters
 from sciml.problems.strong_form import Condition, StrongForm, box_geometry
 
 
-class WaveSolution(BaseModel):
+class WaveSolution(Wave):
     """``u = amplitude prod_k cos(wavenumbers_k x_k + phases_k)``, from which source and boundary data follow."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    wavenumbers: tuple[FiniteFloat, ...]
-    phases: tuple[FiniteFloat, ...]
     amplitude: Annotated[FiniteFloat, Field(gt=0)] = 1.0
-
-    def __call__(self, *x: Any) -> Any:
-        """The value at coordinates that may be arrays or quantities with derivatives."""
-        return self.amplitude * math.prod(np.cos(k * z + p) for k, z, p in zip(self.wavenumbers, x, self.phases, strict=True))
-
-    def derivative(self, axis: int, *x: Any) -> Any:
-        """The derivative along one axis."""
-        turned = tuple(p + (np.pi / 2 if k == axis else 0.0) for k, p in enumerate(self.phases))
-        return self.wavenumbers[axis] * WaveSolution.model_construct(**{**dict(self), "phases": turned})(*x)
 
     def jet(self, points: tuple[Array, ...]) -> Jet:
         """Value, gradient and Laplacian at `points` (one coordinate array an axis)."""
@@ -121,7 +107,6 @@ class Poisson(Elliptic):
         if self.solution is None:
             return super().strong_form(parameters)
         u = self.solution
-        squares = sum(k**2 for k in u.wavenumbers)
         conditions = []
         for axis, pair in zip(AXES, self.boundary_kinds, strict=False):
             for high, kind in enumerate(pair):
@@ -133,7 +118,7 @@ class Poisson(Elliptic):
             outputs=self.outputs,
             residual=lambda jets, found: (self.strong_residual(jets, found),),
             equations=(self.kind,),
-            parameters={"source": lambda *x: squares * u(*x)},
+            parameters={"source": lambda *x: u.squared_wavenumber * u(*x)},
             conditions={self.unknown: tuple(conditions)},
             periodic=self.closed_axes,
             exact={self.unknown: u},

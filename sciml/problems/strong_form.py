@@ -128,7 +128,7 @@ class Sampled:
                 centres = centres[order % n] + np.floor_divide(order, n) * grid.extent[axis]
             spline = make_interp_spline(centres, coefficients, k=5, axis=axis)
             knots.append(spline.t)
-            coefficients = np.moveaxis(spline.c, 0, axis) if spline.c.shape[axis] != len(spline.t) - 6 else spline.c
+            coefficients = np.moveaxis(spline.c, 0, axis)  # SciPy leaves the interpolated axis in front
         self._spline = NdBSpline(tuple(knots), coefficients, 5, extrapolate=True)
 
     def __call__(self, *x: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,21 @@ _LBFGS_HISTORY = 50
 class Stepper:
     """One step after another on the mean square of residuals.
 
-    Attributes
+    Parameters
     ----------
-    optimizer : with its state.
+    done : steps that have been taken already.
     """
 
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, network: nn.Module, residuals: EquationResiduals, rate: Callable[[int], float]
-    ) -> None:
-        self.optimizer, self._network, self._residuals, self._rate = optimizer, network, residuals, rate
+    def __init__(self, settings: EquationSettings, network: nn.Module, residuals: EquationResiduals, done: int = 0) -> None:
+        self._settings, self._network, self._residuals = settings, network, residuals
+        self.optimizer = self._build(done)
 
     def __call__(self, step: int) -> float:
         """Take step number `step`, counted from 0; returns the loss before it."""
+        if step == self._settings.warm_up > 0 and self._settings.optimizer == "sven":
+            self.optimizer = self._build(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(step)
+            group["lr"] = self._settings.rate(step)
         closure: Any = self._residuals if getattr(self.optimizer, "requires_residuals", False) else self._scalar
         return float(self.optimizer.step(closure))
 
@@ -44,6 +44,11 @@ class Stepper:
             r = self._residuals(dict(self._network.named_parameters()))
         return float(r @ r)
 
+    def _build(self, step: int) -> torch.optim.Optimizer:
+        settings = self._settings
+        name = "levenberg-marquardt" if settings.optimizer == "sven" and step < settings.warm_up else settings.optimizer
+        return _BUILDERS[name](self._network, settings)
+
     def _scalar(self) -> Tensor:
         self.optimizer.zero_grad()
         r = self._residuals(dict(self._network.named_parameters()))
@@ -52,34 +57,17 @@ class Stepper:
         return loss.detach()
 
 
-def stepper(settings: EquationSettings, network: nn.Module, residuals: EquationResiduals) -> Stepper:
-    """The optimizer of `settings` on the residuals of a network."""
-    peak = settings.learning_rate or (1e-3 if settings.optimizer == "adam" else 1.0)
-
-    def cosine(step: int) -> float:
-        return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
-
-    optimizer = _BUILDERS[settings.optimizer](network, peak, settings.seed)
-    return Stepper(optimizer, network, residuals, cosine if settings.optimizer == "adam" else lambda step: peak)
-
-
-_BUILDERS: dict[str, Callable[[nn.Module, float, int], torch.optim.Optimizer]] = {
-    "sven": lambda network, lr, seed: Sven(network.named_parameters(), lr, seed=seed),
-    "gauss-newton": lambda network, lr, seed: GaussNewton(network.named_parameters(), lr),
-    "levenberg-marquardt": lambda network, lr, seed: LevenbergMarquardt(network.named_parameters(), lr),
-    "spring": lambda network, lr, seed: SPRING(network.named_parameters(), lr),
-    "ssbroyden": lambda network, lr, seed: SSBroyden(network.parameters(), lr),
-    "ssbfgs": lambda network, lr, seed: SSBFGS(network.parameters(), lr),
-    "lbfgs": lambda network, lr, seed: torch.optim.LBFGS(
-        network.parameters(),
-        lr,
-        max_iter=1,
-        history_size=_LBFGS_HISTORY,
-        tolerance_grad=0,
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
+_BUILDERS: dict[str, Callable[[nn.Module, EquationSettings], torch.optim.Optimizer]] = {
+    "sven": lambda network, settings: Sven(network.named_parameters(), seed=settings.seed),
+    "gauss-newton": lambda network, settings: GaussNewton(network.named_parameters()),
+    "levenberg-marquardt": lambda network, settings: LevenbergMarquardt(network.named_parameters()),
+    "spring": lambda network, settings: SPRING(network.named_parameters()),
+    "ssbroyden": lambda network, settings: SSBroyden(network.parameters()),
+    "ssbfgs": lambda network, settings: SSBFGS(network.parameters()),
+    "lbfgs": lambda network, settings: torch.optim.LBFGS(
+        network.parameters(), max_iter=1, history_size=_LBFGS_HISTORY, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe"
     ),
-    "adam": lambda network, lr, seed: torch.optim.Adam(network.parameters(), lr),
+    "adam": lambda network, settings: torch.optim.Adam(network.parameters()),
 }
 
 

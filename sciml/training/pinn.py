@@ -27,7 +27,7 @@ from sciml.models.settings import SettingsError
 from sciml.problems.problem import Parameters, seed_words
 from sciml.problems.strong_form import StrongForm
 from sciml.training.checkpoint import load_weights
-from sciml.training.equation_optimizers import Stepper, load_state, stepper
+from sciml.training.equation_optimizers import Stepper, load_state
 from sciml.training.loop import Progress
 from sciml.training.operator import count_parameters
 from sciml.training.pinn_settings import EquationConfig, EquationSettings
@@ -139,7 +139,7 @@ class _Loop:
     def __init__(self, settings: EquationSettings, pinn: PINN, problem: _Problem) -> None:
         self.settings, self.pinn, self.problem = settings, pinn, problem
         self.residuals = EquationResiduals(pinn, *collocation(problem.form, settings.points, settings.seed))
-        self.stepper: Stepper = stepper(settings, pinn.network, self.residuals)
+        self.stepper = Stepper(settings, pinn.network, self.residuals)
 
     def resume(self, run: Folder[EquationConfig]) -> list[Row]:
         """Load the last checkpoint, if there is one; returns the rows of the blocks that are done."""
@@ -148,6 +148,8 @@ class _Loop:
         if done:
             run.check_checkpoint(done)
             load_weights(self.pinn.network, run.checkpoints.weights(done), run.checkpoints.path(done))
+            # the optimizer of the last step: one that takes over with the next has no state yet
+            self.stepper = Stepper(self.settings, self.pinn.network, self.residuals, rows[-1]["step"] - 1)
             load_state(self.stepper.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
             _keep_best_and_last(run, rows)
         return rows

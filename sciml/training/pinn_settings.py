@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,8 @@ class EquationSettings(Settings):
     optimizer : one of `EQUATION_OPTIMIZERS`.
     learning_rate : of Adam the largest one of a cosine schedule, of the others the factor of every step; None for 1e-3 and 1.
     steps : of the optimizer.
+    warm_up : of "sven": steps of Levenberg and Marquardt's method before its own, which raise the loss on the way to a much lower one and
+        reach it from a good start only.
     block : steps between two rows of the log, each with a checkpoint.
     sample : which sample of the recipe's train split, where its parameters are random.
     seed : of weights, points and sketches.
@@ -54,6 +57,7 @@ class EquationSettings(Settings):
     optimizer: str = "sven"
     learning_rate: float | None = Field(default=None, gt=0.0, le=10.0)
     steps: int = Field(default=100, ge=1, le=10_000_000)
+    warm_up: int = Field(default=20, ge=0, le=10_000_000)
     block: int = Field(default=10, ge=1, le=1_000_000)
     sample: int = Field(default=0, ge=0, lt=2**31)
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -74,6 +78,13 @@ class EquationSettings(Settings):
     @property
     def blocks(self) -> int:
         return -(-self.steps // self.block)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step number `step`, counted from 0."""
+        if self.optimizer != "adam":
+            return 1.0 if self.learning_rate is None else self.learning_rate
+        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return (1e-3 if self.learning_rate is None else self.learning_rate) * (0.01 + 0.99 * falling)
 
 
 def load_equation_recipe(

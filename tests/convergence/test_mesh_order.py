@@ -133,7 +133,7 @@ def test_smooth_permeability(box_mesh) -> None:
         x, y = np.pi * mesh.points.T
         # -div(a grad p) = 2 pi^2 a p - grad a . grad p
         a = 2 + np.cos(x) * np.cos(y)
-        drift = -np.pi**2 * (np.sin(x) * np.cos(y) * np.cos(x) * np.sin(y)) * 2
+        drift = -(np.pi**2) * (np.sin(x) * np.cos(y) * np.cos(x) * np.sin(y)) * 2
         source = 2 * np.pi**2 * a * np.sin(x) * np.sin(y) - drift
         centres = np.pi * mesh.points[mesh.cells].mean(axis=1).T
         u = solve(problem, {"permeability": 2 + np.cos(centres[0]) * np.cos(centres[1]), "source": source})
