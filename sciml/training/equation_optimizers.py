@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sciml.errors import CheckpointError
 from sciml.models.pinn import EquationResiduals
-from sciml.optimizers import SPRING, SSBFGS, GaussNewton, LevenbergMarquardt, SSBroyden, Sven
+from sciml.optimizers import SPRING, SSBFGS, GaussNewton, GeodesicLevenbergMarquardt, LevenbergMarquardt, SSBroyden, Sven
 from sciml.training.pinn_settings import EquationSettings
 
 _LBFGS_HISTORY = 50
@@ -61,6 +61,7 @@ _BUILDERS: dict[str, Callable[[nn.Module, EquationSettings], torch.optim.Optimiz
     "sven": lambda network, settings: Sven(network.named_parameters(), seed=settings.seed),
     "gauss-newton": lambda network, settings: GaussNewton(network.named_parameters()),
     "levenberg-marquardt": lambda network, settings: LevenbergMarquardt(network.named_parameters()),
+    "geodesic-lm": lambda network, settings: GeodesicLevenbergMarquardt(network.named_parameters()),
     "spring": lambda network, settings: SPRING(network.named_parameters()),
     "ssbroyden": lambda network, settings: SSBroyden(network.parameters()),
     "ssbfgs": lambda network, settings: SSBFGS(network.parameters()),

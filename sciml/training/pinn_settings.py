@@ -19,7 +19,7 @@ from sciml.training.run_config import Record
 #: Kinds of networks that are trained on an equation instead of on data.
 EQUATION_MODELS = ("pinn", "lpinn")
 #: What they can be trained by.
-EQUATION_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "spring", "ssbroyden", "ssbfgs", "lbfgs", "adam")
+EQUATION_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "geodesic-lm", "spring", "ssbroyden", "ssbfgs", "lbfgs", "adam")
 _MINI_BATCH = ("adamw", "mfac", "mkor", "mkor-h", "muon")
 
 

@@ -13,7 +13,7 @@ from sciml.models.settings import OperatorSettings
 #: What an operator can be trained by; `sciml.training.optimizers` builds them.
 OPTIMIZERS = ("adamw",)
 #: What needs the residuals of one equation, or the same loss in every step: nothing for mini-batches of samples.
-RESIDUAL_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "spring", "ssbroyden", "ssbfgs")
+RESIDUAL_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "geodesic-lm", "spring", "ssbroyden", "ssbfgs")
 
 #: Share of all steps in which the learning rate rises, and what the largest one is divided by at the start and at the end.
 _WARM_UP, _START, _END = 0.25, 25.0, 1e4

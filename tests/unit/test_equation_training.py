@@ -165,7 +165,7 @@ class TestBadInput:
     def test_another_run_in_the_folder(self, tmp_path):
         recipe, settings = recipe_and_settings(width=4, points=16, steps=2)
         train_equation(recipe, tmp_path / "run", settings)
-        with pytest.raises(CheckpointError, match="settings.width"):
+        with pytest.raises(CheckpointError, match=r"settings\.width"):
             trained(recipe_and_settings(width=5, points=16, steps=2), tmp_path / "run")
 
     @pytest.mark.parametrize("file", ["state.pt", "model.safetensors"])
