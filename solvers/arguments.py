@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ _LONGEST = 60
 
 def shown(value: Any) -> str:
     """A value as a sentence shows it: arrays by their shape, what is long by its kind."""
-    if tuple(getattr(value, "shape", ())):
+    if hasattr(value, "dtype") and tuple(value.shape):
         return f"an array of shape {tuple(value.shape)}"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"a {type(value).__name__}"
@@ -35,12 +37,36 @@ def number(name: str, value: Any, remedy: str = "give one number") -> float:
         raise TypeError(f"{name} = {shown(value)} is no number: {remedy}") from None
 
 
+def finite(name: str, value: Any, remedy: str = "give one finite number") -> float:
+    """The value as a float; TypeError for anything but one real number, ValueError for infinity and NaN."""
+    found = number(name, value, remedy)
+    if not math.isfinite(found):
+        raise ValueError(f"{name} = {found}: {remedy}")
+    return found
+
+
 def whole(name: str, value: Any, remedy: str = "give a whole number") -> int:
     """The value as an int; TypeError for anything but a whole number."""
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} = {shown(value)} is no whole number: {remedy}") from None
+
+
+def wholes(name: str, value: Any, remedy: str) -> tuple[int, ...]:
+    """Whole numbers in a row; TypeError for anything else."""
+    return tuple(whole(f"{name}[{k}]", entry, remedy) for k, entry in enumerate(_sequence(name, value, remedy)))
+
+
+def finites(name: str, value: Any, remedy: str) -> tuple[float, ...]:
+    """Finite numbers in a row; TypeError for anything else, ValueError for infinity and NaN."""
+    return tuple(finite(f"{name}[{k}]", entry, remedy) for k, entry in enumerate(_sequence(name, value, remedy)))
+
+
+def _sequence(name: str, value: Any, remedy: str) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        raise TypeError(f"{name} = {shown(value)}: {remedy}")
+    return value  # type: ignore[return-value]  # which an array is as far as it matters here
 
 
 def numbers(name: str, value: Any, remedy: str = "give an array of real numbers", *, kinds: str = "biuf") -> NDArray[Any]:

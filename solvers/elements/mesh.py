@@ -87,6 +87,9 @@ class TriangleMesh:
         refuse_inverted(area)
         return cls(points, triangles, edges, sides, numbers, curves)
 
+    def __repr__(self) -> str:
+        return f"TriangleMesh({len(self.points)} points, {len(self.triangles)} triangles, parts {', '.join(sorted(self.parts))})"
+
     def part(self, name: str) -> Integers:
         """Edges of a part; `ValueError` that lists the names there are."""
         if name not in self.parts:

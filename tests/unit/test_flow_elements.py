@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import meshio
 import numpy as np
@@ -17,7 +18,7 @@ from solvers import SolverError
 from solvers.elements import Circle, TriangleMesh, backward_facing_step, channel_with_cylinder, transfinite
 from solvers.elements.dissection import nested_dissection
 from solvers.elements.triangle import basis, basis_gradients, lattice, quadrature
-from solvers.flow import Flow, FlowState, SteadyStatus, TaylorHood, steady_flow
+from solvers.flow import Flow, FlowState, SteadyStatus, TaylorHood, steady_flow, unsteady_flow
 
 SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
 CELLS = [[0, 1, 2], [0, 2, 3]]
@@ -135,11 +136,55 @@ def test_a_curve_that_turns_cells_inside_out_is_refused() -> None:
         ({"velocity": {"inlet": inflow, "walls": STILL}}, "says nothing of cylinder"),
         ({"velocity": {"inlet": inflow, "walls": STILL, "sphere": STILL}}, "no boundary part 'sphere'; its parts are cylinder, inlet, out"),
         ({"outflow": ("outlet", "walls")}, "a part has one of the two"),
+        ({"velocity": {"inlet": (1.0, 0.0, 0.0), "walls": STILL, "cylinder": STILL}}, r"velocity\['inlet'\] = .*: give two finite numbers"),
+        ({"velocity": {"inlet": (math.nan, 0.0), "walls": STILL, "cylinder": STILL}}, r"velocity\['inlet'\]\[0\] = nan"),
     ],
 )
 def test_bad_flows_are_refused(changes: dict, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         channel(2, **changes)
+
+
+@pytest.mark.parametrize(
+    ("slip", "sentence"),
+    [
+        (lambda: channel(2, "a"), "^viscosity = 'a' is no number"),
+        (
+            lambda: channel(2, velocity={"inlet": 1.0, "walls": STILL, "cylinder": STILL}),
+            r"^velocity\['inlet'\] = 1.0: give two finite numbers",
+        ),
+        (lambda: channel(2, velocity=[STILL]), "^velocity = .*: give a dict of boundary parts"),
+        (lambda: channel(2, outflow="outlet"), r"^outflow = 'outlet': give a tuple of boundary parts"),
+        (lambda: Flow(3, 1e-3, {}), "^mesh = 3 is no mesh"),
+        (lambda: Flow(channel_with_cylinder(2), 1e-3, {}, force=(1.0, 0.0)), "^force = .* is no function"),
+        (lambda: steady_flow(None), "^flow = None is no flow on triangles"),
+        (lambda: unsteady_flow(None, (0.0, 1.0), 0.1), "^flow = None is no flow on triangles"),
+        (lambda: unsteady_flow(channel(2), 5.0, 0.1), "^t_span = 5.0 is no interval"),
+        (lambda: unsteady_flow(channel(2), (0.0, 1.0), "a"), "^dt = 'a' is no number"),
+        (lambda: steady_flow(channel(2), degree=2.5), "^degree = 2.5 is no whole number"),
+        (lambda: steady_flow(channel(2), viscosities=5.0), "^viscosities = 5.0: give them in a list"),
+        (lambda: steady_flow(channel(2), guess=3), "^guess = 3 is no state"),
+    ],
+)
+def test_things_of_another_kind_are_named(slip, sentence: str) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        slip()
+
+
+def test_a_force_of_another_shape_is_named() -> None:
+    with pytest.raises(ValueError, match=r"force at time 0 has shape \(\) instead of"):
+        steady_flow(channel(2, force=lambda points, time: 1.0), degree=2)
+
+
+def test_results_print_as_one_line() -> None:
+    found = steady_flow(channel(2), degree=2)
+    assert re.fullmatch(r"SteadyFlow\(SUCCESS at viscosity 0.001, residual \S+ after \d iterations, \d+ unknowns\)", repr(found))
+    assert re.fullmatch(
+        r"FlowState\(viscosity 0.001, time 0, speeds up to \S+, TaylorHood\(degree 2, \d+ triangles, \d+ unknowns\)\)", repr(found.state)
+    )
+    assert "parts cylinder, inlet, outlet, walls" in repr(channel_with_cylinder(2))
+    moving = unsteady_flow(channel(2), (0.0, 0.02), 0.01, degree=2)
+    assert re.fullmatch(r"UnsteadyFlow\(SUCCESS, 2 steps up to t = 0.02, \d+ unknowns, .*\)", repr(moving))
 
 
 @pytest.mark.parametrize(

@@ -238,8 +238,10 @@ def test_step_beyond_the_limit_is_refused_with_the_largest():
     allowed = float(history.diagnosis.split("at most ")[1])
     assert allowed == pytest.approx(flow.largest_step([1.0, 0.0]), rel=1e-5)
     assert history.steps == 0
-    with pytest.raises(SolverError, match="take at most"):
+    with pytest.raises(SolverError, match=r"dt = 0.5 is unstable at t = 0: take dt=None, or at most"):
         history.raise_for_status()
+    shortened = march_mac(flow, (0.0, 1.0), dt=0.3, save_at=[0.5, 1.0])
+    assert shortened.diagnosis.startswith("dt = 0.3, shortened to 0.25 so that equal steps meet t = 0.5, is unstable at t = 0: ")
     assert march_mac(flow, (0.0, 0.2), dt=0.9 * allowed).status is MACStatus.SUCCESS
 
 
@@ -326,7 +328,14 @@ def test_centred_velocity():
         ({"force": (1.0,)}, "force"),
         ({"solid": np.ones((8, 8), bool)}, "covers all cells"),
         ({"solid": np.zeros((4, 8), bool)}, r"shape \(8, 8\)"),
-        ({"scalar": CarriedScalar(-1.0)}, "scalar.diffusivity"),
+        ({"extent": (1.0, np.nan)}, r"extent\[1\] = nan: give one positive length"),
+        ({"force": (np.nan, 0.0)}, r"force\[0\] = nan: give a finite number"),
+        ({"solid": [[True] * 8] * 8}, "solid is a list: give an array of booleans"),
+        ({"sides": STILL}, "does not fit 2 axes"),
+        ({"sides": [STILL, (Wall(), Wall((1.0, 0.0, 0.0)))]}, "Wall.velocity on the high side of y has 3 components: give 2"),
+        ({"sides": [(Wall((1.0, 0.0)), Wall()), STILL]}, "no fluid passes a wall"),
+        ({"sides": [STILL, (Wall(scalar=1.0), Wall())]}, "Wall.scalar = 1.0 on the low side of y, but the flow carries no scalar"),
+        ({"sides": [(Inflow((1.0, 0.0), 0.5), Outflow()), STILL]}, "Inflow.scalar = 0.5 on the low side of x, but the flow carries no"),
         ({"scalar": CarriedScalar(1.0, (1.0,))}, "scalar.buoyancy"),
         ({"scalar": CarriedScalar(1.0), "solid": np.eye(8, dtype=bool)}, "drop one of them"),
     ],
@@ -335,6 +344,78 @@ def test_flows_that_make_no_sense(change, sentence):
     settings = {"shape": (8, 8), "extent": (1.0, 1.0), "viscosity": 0.1, "sides": [STILL, STILL]} | change
     with pytest.raises(ValueError, match=sentence):
         MACFlow(**settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "sentence"),
+    [
+        (lambda: Wall(1.0), TypeError, r"^Wall.velocity = 1.0 is no vector: give one number or function an axis, as \(1.0, 0.0\)"),
+        (lambda: Wall("a"), TypeError, "^Wall.velocity = 'a' is no vector"),
+        (lambda: Wall((np.nan, 0.0)), ValueError, r"^Wall.velocity\[0\] = nan: give a finite number"),
+        (lambda: Wall(("a", 0.0)), TypeError, r"^Wall.velocity\[0\] = 'a' is no number"),
+        (lambda: Wall(scalar=np.nan), ValueError, "^Wall.scalar = nan: give a finite number"),
+        (lambda: Wall(scalar=(1.0, 2.0)), TypeError, r"^Wall.scalar = \(1.0, 2.0\) is no number"),
+        (lambda: Inflow(1.0), TypeError, "^Inflow.velocity = 1.0 is no vector"),
+        (lambda: Inflow((np.inf, 0.0)), ValueError, r"^Inflow.velocity\[0\] = inf"),
+        (lambda: Inflow(()), ValueError, r"^Inflow.velocity = \(\) says nothing"),
+        (lambda: CarriedScalar(-1.0), ValueError, "^scalar.diffusivity = -1.0: it must be"),
+        (lambda: CarriedScalar("a"), TypeError, "^scalar.diffusivity = 'a' is no number"),
+        (lambda: CarriedScalar(0.1, 1.0), TypeError, r"^scalar.buoyancy = 1.0: give one number an axis, or \(\)"),
+        (lambda: CarriedScalar(0.1, (0.0, np.nan)), ValueError, r"^scalar.buoyancy\[1\] = nan"),
+        (lambda: MACFlow((8.0, 8), (1.0, 1.0), 0.1, [STILL, STILL]), TypeError, r"^shape\[0\] = 8.0 is no whole number: give two or three"),
+        (lambda: MACFlow(8, (1.0, 1.0), 0.1, [STILL, STILL]), TypeError, "^shape = 8: give two or three whole numbers"),
+        (lambda: MACFlow((8, 8), 1.0, 0.1, [STILL, STILL]), TypeError, "^extent = 1.0: give one positive length an axis"),
+        (lambda: MACFlow((8, 8), (1.0, 1.0), "a", [STILL, STILL]), TypeError, "^viscosity = 'a' is no number"),
+        (lambda: MACFlow((8, 8), (1.0, 1.0), 0.1, [STILL, STILL], force=1.0), TypeError, "^force = 1.0 is no vector"),
+        (lambda: MACFlow((8, 8), (1.0, 1.0), 0.1, [STILL, STILL], scalar=1.0), TypeError, "^scalar = 1.0 is nothing that a flow carries"),
+    ],
+)
+def test_what_cannot_bound_or_drive_a_flow_is_refused_where_it_is_made(make, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "sentence"),
+    [
+        ({"flow": None}, TypeError, "^flow = None is no MACFlow: give one; march takes periodic flows"),
+        ({"span": 5.0}, TypeError, "^span = 5.0 is no interval"),
+        ({"velocity": 1.0}, ValueError, "^velocity = 1.0: give 2 components on their faces"),
+        ({"velocity": (1.0, 0.0, 0.0)}, ValueError, "give 2 components"),
+        ({"scalar": 1.0}, ValueError, "^scalar is given, but the flow carries none"),
+        ({"dt": "a"}, TypeError, "^dt = 'a' is no number"),
+        ({"save_at": "a"}, TypeError, "^save_at = 'a' is not made of numbers"),
+        ({"callback": 3}, TypeError, "^callback = 3 is no function"),
+        ({"max_steps": 1.5}, TypeError, "^max_steps = 1.5 is no whole number"),
+    ],
+)
+def test_what_cannot_be_marched_is_named(settings, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        march_mac(**{"flow": MACFlow((8, 8), (1.0, 1.0), 0.1, [STILL, STILL]), "span": (0.0, 0.1), **settings})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sides": [STILL, (Wall(), Wall(lambda t, x, y: np.sin(t)))]}, "velocity or force returned .*: return 2 components"),
+        ({"sides": [STILL, (Wall(), Wall((lambda x, y: np.ones(3), 0.0)))]}, r"^Wall.velocity\[0\] has shape \(3,\) at points of shape"),
+        ({"force": lambda t, x, y: 1.0}, "returned 1.0: return 2 components"),
+        ({"force": (lambda x, y: np.ones(3), 0.0)}, r"^force\[0\] has shape \(3,\) at points of shape \(7, 8\)"),
+        (
+            {"scalar": CarriedScalar(0.1), "sides": [STILL, (Wall(), Wall(scalar=lambda t, x, y: np.ones(3)))]},
+            r"^Wall.scalar has shape \(3,\)",
+        ),
+    ],
+)
+def test_functions_that_return_other_shapes_are_named(changes, sentence):
+    flow = MACFlow(**{"shape": (8, 8), "extent": (1.0, 1.0), "viscosity": 0.1, "sides": [STILL, STILL], **changes})
+    with pytest.raises(ValueError, match=sentence):
+        march_mac(flow, (0.0, 0.1))
+
+
+def test_a_history_prints_as_one_line():
+    history = march_mac(MACFlow((8, 6), (1.0, 1.0), 0.1, [STILL, STILL]), (0.0, 0.1))
+    assert repr(history) == f"MACHistory(SUCCESS, 8 x 6 cells, ts of shape (1,) up to t = 0.1, {history.steps} steps, rate = 0)"
 
 
 def test_marches_that_make_no_sense():
@@ -352,8 +433,9 @@ def test_marches_that_make_no_sense():
         march_mac(flow, (1.0, 0.0))
     with pytest.raises(TypeError, match="on a side of x"):
         MACFlow((8, 8), (1.0, 1.0), 0.1, [("wall", "wall"), STILL])
+    through = Wall(lambda t, x, y: (1.0, 0.0))
     with pytest.raises(ValueError, match="no fluid passes a wall"):
-        march_mac(MACFlow((8, 8), (1.0, 1.0), 0.1, [(Wall((1.0, 0.0)), Wall()), STILL]), (0.0, 1.0))
+        march_mac(MACFlow((8, 8), (1.0, 1.0), 0.1, [(through, Wall()), STILL]), (0.0, 1.0))
     solid = np.zeros((8, 8), bool)
     solid[0, 3] = True
     with pytest.raises(ValueError, match="solid touches the low side of x"):

@@ -206,3 +206,21 @@ def test_bad_input_is_named():
         natural_convection(1e3, float("nan"))
     with pytest.raises(ValueError, match="degree is 4"):
         natural_convection(1e3, degree=4)
+    with pytest.raises(ValueError, match="give the two ends of the rectangle, the lower one first"):
+        StreamfunctionProblem(1.0, x=(1.0, 0.0))
+    for slip, message in (
+        (lambda: lid_driven_cavity("a"), "reynolds_number = 'a' is no number"),
+        (lambda: natural_convection("a"), "rayleigh_number = 'a' is no number"),
+        (lambda: lid_driven_cavity(100.0, degree=24.5), "degree = 24.5 is no whole number"),
+        (lambda: StreamfunctionProblem(1.0, sides={"top": 1.0}), r"sides\['top'\] = 1.0 is no side"),
+        (lambda: Side(slope=1.0), "Side.slope = 1.0 is no function"),
+        (lambda: solve_streamfunction(None, 24), "problem = None is no flow in a rectangle"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            slip()
+
+
+def test_results_print_as_one_line():
+    found = lid_driven_cavity(10.0, degree=16, coarse=12)
+    assert repr(found) == f"StreamfunctionFlow(SUCCESS at viscosity 0.1, degree 16, {found.newton_iterations} Newton iterations)"
+    assert repr(natural_convection(1e2, degree=8)).startswith("NaturalConvection(SUCCESS at Ra = 100, Pr = 0.71, degree 8, ")

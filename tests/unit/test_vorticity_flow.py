@@ -263,6 +263,7 @@ class TestMarch:
         ({"extent": (1.0, 0.0)}, "no side lengths in 2 dimensions"),
         ({"dealiasing": "none"}, "'none' is not known: choose 'two_thirds' or 'three_halves'"),
         ({"forcing": np.zeros((8, 8))}, r"forcing has shape \(8, 8\); the grid needs \(16, 16\)"),
+        ({"forcing": np.full((16, 16), np.nan)}, "forcing holds NaN or infinity"),
     ],
 )
 def test_settings_that_make_no_sense(change, message):
@@ -296,6 +297,34 @@ def test_fields_that_no_flow_has():
         flow.to_state(np.zeros((8, 8)))
     with pytest.raises(ValueError, match="cannot hold the modes: take more than 10 and 10 points"):
         flow.to_vorticity(rough(flow), (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        (lambda flow: VorticityFlow(16, UNIT, 1e-3), "^shape = 16: give 2 whole numbers of at least 4"),
+        (lambda flow: VorticityFlow((16, 16), 1.0, 1e-3), "^extent = 1.0: give 2 positive numbers"),
+        (lambda flow: VorticityFlow((16, 16), UNIT, "a"), "^viscosity = 'a' is not made of numbers"),
+        (lambda flow: VorticityFlow((16, 16), UNIT, 1e-3, forcing="a"), "^forcing = 'a' is not made of numbers"),
+        (lambda flow: flow.to_state("a"), "^vorticity = 'a' is not made of numbers"),
+        (lambda flow: march(flow, "a", 1.0), "^state = 'a' is not made of numbers"),
+        (lambda flow: march(flow, rough(flow), "a"), "^times = 'a' is not made of numbers"),
+        (lambda flow: march(flow, rough(flow), 1.0, dt="a"), "^dt = 'a' is no number"),
+        (lambda flow: march(flow, rough(flow), 1.0, max_steps=1.5), "^max_steps = 1.5 is no whole number"),
+        (lambda flow: march(None, rough(flow), 1.0), "^flow = None is no periodic flow: give VorticityFlow"),
+    ],
+)
+def test_things_of_another_kind_are_named(slip, message):
+    with pytest.raises(TypeError, match=message):
+        slip(VorticityFlow((16, 16), UNIT, 1e-3))
+
+
+def test_lists_are_arrays_and_trajectories_print_as_one_line():
+    flow = VorticityFlow((16, 16), UNIT, 1e-3)
+    field = np.sin(2 * np.pi * np.arange(16) / 16)[:, None] * np.ones(16)
+    np.testing.assert_array_equal(flow.to_state(field.tolist()), flow.to_state(field))
+    found = march(flow, flow.to_state(field), [0.5, 1.0], dt=0.25)
+    assert repr(found) == "FlowTrajectory(SUCCESS, 2 states of shape (11, 6) up to t = 1, 4 steps, 16 evaluations)"
 
 
 def test_a_state_that_is_not_the_flows_is_refused():

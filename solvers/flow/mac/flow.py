@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.flow.mac.sides import Condition, Velocity, refuse_sides
+from solvers.arguments import finite, finites, numbers, shown, wholes
+from solvers.flow.mac.sides import Condition, Velocity, refuse_sides, refuse_vector, spread
 
 Array = NDArray[np.float64]
 #: Components in the cells' faces, or a function of one array of coordinates an axis that returns them.
@@ -33,10 +34,19 @@ class CarriedScalar:
     ----------
     diffusivity : kappa >= 0.
     buoyancy : acceleration of the fluid per unit of the scalar, one number an axis; () is none.
+
+    Raises
+    ------
+    TypeError, ValueError : for a parameter that makes no sense.
     """
 
     diffusivity: float
     buoyancy: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        if not finite("scalar.diffusivity", self.diffusivity, "it must be a number and not negative") >= 0:
+            raise ValueError(f"scalar.diffusivity = {self.diffusivity}: it must be a number and not negative")
+        object.__setattr__(self, "buoyancy", finites("scalar.buoyancy", self.buoyancy, "give one number an axis, or ()"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +69,7 @@ class MACFlow:
 
     Raises
     ------
-    ValueError : for a parameter that makes no sense, one sentence with field, value and remedy.
+    TypeError, ValueError : for a parameter that makes no sense, one sentence with field, value and remedy.
     """
 
     shape: tuple[int, ...]
@@ -71,25 +81,33 @@ class MACFlow:
     scalar: CarriedScalar | None = None
 
     def __post_init__(self) -> None:
-        if len(self.shape) not in (2, 3) or any(n != int(n) or n < 2 for n in self.shape):
+        object.__setattr__(self, "shape", wholes("shape", self.shape, "give two or three whole numbers of at least 2"))
+        object.__setattr__(self, "extent", finites("extent", self.extent, "give one positive length an axis"))
+        if len(self.shape) not in (2, 3) or min(self.shape) < 2:
             raise ValueError(f"shape = {self.shape} is no grid for a flow: give two or three whole numbers of at least 2")
-        if len(self.extent) != self.dimension or not all(math.isfinite(length) and length > 0 for length in self.extent):
+        if len(self.extent) != self.dimension or min(self.extent) <= 0:
             raise ValueError(f"extent = {self.extent} does not fit a grid of shape {self.shape}: give one positive length an axis")
-        if not (math.isfinite(self.viscosity) and self.viscosity >= 0):
+        if not finite("viscosity", self.viscosity, "it must be a number and not negative") >= 0:
             raise ValueError(f"viscosity = {self.viscosity}: it must be a number and not negative")
-        refuse_sides(self.sides, self.dimension)
+        refuse_sides(self.sides, self.dimension, self.scalar is not None)
+        refuse_vector("force", self.force)
         if not callable(self.force) and len(self.force) not in (0, self.dimension):
             raise ValueError(f"force = {self.force} has {len(self.force)} components: give {self.dimension}, or a function")
-        if self.solid is not None and (self.solid.shape != tuple(self.shape) or self.solid.dtype != np.bool_):
-            raise ValueError(f"solid is an array of {self.solid.dtype} of shape {self.solid.shape}: give booleans of shape {self.shape}")
-        if self.solid is not None and self.solid.all():
-            raise ValueError("solid covers all cells: leave some to the fluid")
+        if self.solid is not None:
+            self._refuse_solid(self.solid)
         if self.scalar is not None:
             self._refuse_scalar(self.scalar)
 
+    def _refuse_solid(self, solid: Any) -> None:
+        if not isinstance(solid, np.ndarray) or solid.shape != tuple(self.shape) or solid.dtype != np.bool_:
+            what = f"an array of {solid.dtype} of shape {solid.shape}" if isinstance(solid, np.ndarray) else shown(solid)
+            raise ValueError(f"solid is {what}: give an array of booleans of shape {self.shape}")
+        if solid.all():
+            raise ValueError("solid covers all cells: leave some to the fluid")
+
     def _refuse_scalar(self, scalar: CarriedScalar) -> None:
-        if not (math.isfinite(scalar.diffusivity) and scalar.diffusivity >= 0):
-            raise ValueError(f"scalar.diffusivity = {scalar.diffusivity}: it must be a number and not negative")
+        if not isinstance(scalar, CarriedScalar):
+            raise TypeError(f"scalar = {shown(scalar)} is nothing that a flow carries: give CarriedScalar(diffusivity, buoyancy), or None")
         if len(scalar.buoyancy) not in (0, self.dimension):
             raise ValueError(f"scalar.buoyancy = {scalar.buoyancy} does not fit {self.dimension} axes: give one number an axis, or ()")
         if self.solid is not None:
@@ -146,10 +164,10 @@ def evaluated(start: Start, flow: MACFlow) -> list[Array]:
         points = flow.faces(c)
         shape = np.broadcast_shapes(*(axis.shape for axis in points))
         given: Any = start(*points) if callable(start) else start
-        if len(given) != flow.dimension:
-            raise ValueError(f"velocity has {len(given)} components: give {flow.dimension}")
-        value = np.asarray(given[c], np.float64)
+        if not hasattr(given, "__len__") or isinstance(given, str) or len(given) != flow.dimension:
+            raise ValueError(f"velocity = {shown(given)}: give {flow.dimension} components on their faces, or a function that returns them")
+        value = numbers(f"velocity[{c}]", given[c])
         if not callable(start) and value.ndim > 0 and value.shape != shape:
             raise ValueError(f"velocity[{c}] has shape {value.shape}: on the faces of component {c} it needs {shape}")
-        found.append(np.broadcast_to(value, shape))
+        found.append(spread(f"velocity[{c}]", value, points))
     return found

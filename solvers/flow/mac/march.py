@@ -28,7 +28,9 @@ from enum import Enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solvers.arguments import interval, number, numbers, refuse_uncallable, shown, whole
 from solvers.flow.mac.flow import MACFlow, Start, evaluated
+from solvers.flow.mac.sides import spread
 from solvers.flow.mac.stepper import Imbalance, MACState, Stepper
 from solvers.result import SolverError
 
@@ -40,7 +42,7 @@ class MACStatus(Enum):
 
     SUCCESS = "the last time was reached"
     STEADY = "the velocity no longer changes faster than steady_rate allows"
-    UNSTABLE_STEP = "the step is larger than the scheme is stable with: take dt=None, or the largest step that the message gives"
+    UNSTABLE_STEP = "dt is larger than the scheme is stable with: take dt=None, or the largest step that the diagnosis gives"
     NONFINITE = "the velocity became NaN or infinite: look at the initial state, the force and the sides at that time"
     IMBALANCE = "more flows in through the sides than out: balance their velocities, or let one side be an Outflow"
     MAX_STEPS = "the limit on steps was reached first: raise max_steps, or end earlier"
@@ -74,6 +76,11 @@ class MACHistory:
     diagnosis: str
     info: Mapping[str, float]
 
+    def __repr__(self) -> str:
+        cells = " x ".join(map(str, self.pressure.shape[1:]))
+        what = f"{self.status.name}, {cells} cells, ts of shape {self.ts.shape} up to t = {self.ts[-1]:.6g}"
+        return f"MACHistory({what}, {self.steps} steps, rate = {self.rate:.3g})"
+
     def raise_for_status(self) -> MACHistory:
         """Return self where the march came to its end or to a steady state; raise `SolverError` with the diagnosis otherwise."""
         if self.status not in (MACStatus.SUCCESS, MACStatus.STEADY):
@@ -94,7 +101,7 @@ def march_mac(
     span: tuple[float, float],
     velocity: Start | None = None,
     *,
-    scalar: ArrayLike | Callable[..., ArrayLike] = 0.0,
+    scalar: ArrayLike | Callable[..., ArrayLike] | None = None,
     dt: float | None = None,
     courant: float = 0.8,
     save_at: Sequence[float] | None = None,
@@ -108,8 +115,9 @@ def march_mac(
     ----------
     velocity : at the start, components on their faces or a function of the coordinates; None is at rest. What of it is not divergence-free,
         or does not fit the sides, is projected away.
-    scalar : at the start, in the centres, or a function of the coordinates.
-    dt : length of the steps, shortened to meet the times of `save_at`; None takes ``courant`` times the largest stable step, each time.
+    scalar : at the start, in the centres, or a function of the coordinates; None is 0 everywhere.
+    dt : length of the steps, shortened so that equal ones meet each time of `save_at`; None takes ``courant`` times the largest stable
+        step, each time.
     courant : part of the largest stable step that ``dt=None`` takes, in (0, 1].
     save_at : increasing times in (t0, t1] to keep; None keeps the last state alone.
     steady_rate : end where the largest ``|du/dt|`` falls below this times the largest velocity; 0 is never.
@@ -121,7 +129,7 @@ def march_mac(
 
     Raises
     ------
-    ValueError : for an argument that makes no sense.
+    TypeError, ValueError : for an argument that makes no sense.
     SolverError : iterations for the pressure did not converge; only around solids in space, where there are iterations.
 
     Examples
@@ -136,23 +144,37 @@ def march_mac(
     >>> bool(abs(u - y * (1 - y) / 2 - (1 / 8) ** 2 / 8).max() < 1e-12)
     True
     """
-    times = _times(span, save_at)
-    if dt is not None and not (math.isfinite(dt) and dt > 0):
+    if not isinstance(flow, MACFlow):
+        raise TypeError(f"flow = {shown(flow)} is no MACFlow: give one; march takes periodic flows, unsteady_flow those on triangles")
+    begin, end = interval("span", span)
+    times = _times(begin, end, save_at)
+    if dt is not None and not 0 < number("dt", dt, "give a positive step, or None") < math.inf:
         raise ValueError(f"dt = {dt} is no step: give a positive one, or None")
-    if not 0 < courant <= 1:
+    if not 0 < number("courant", courant) <= 1:
         raise ValueError(f"courant = {courant}: it must lie in (0, 1]")
-    if not steady_rate >= 0 or max_steps < 1:
+    if not number("steady_rate", steady_rate) >= 0 or whole("max_steps", max_steps) < 1:
         raise ValueError(f"steady_rate = {steady_rate} must not be negative, and max_steps = {max_steps} be at least 1")
-    begun = scalar(*flow.centres()) if callable(scalar) else scalar
-    stepper = Stepper(flow, float(span[0]), None if velocity is None else evaluated(velocity, flow), np.asarray(begun, np.float64))
+    if callback is not None:
+        refuse_uncallable("callback", callback, "give a function of a MACState, or None")
+    begun = None if velocity is None else evaluated(velocity, flow)
+    stepper = Stepper(flow, begin, begun, _begun_scalar(scalar, flow))
     return _March(stepper, times, dt, courant, steady_rate, max_steps, callback).run()
 
 
-def _times(span: tuple[float, float], save_at: Sequence[float] | None) -> Array:
-    t0, t1 = span
+def _begun_scalar(scalar: ArrayLike | Callable[..., ArrayLike] | None, flow: MACFlow) -> Array:
+    """The carried scalar at the start, in the centres."""
+    if scalar is None:
+        return np.zeros(flow.shape)
+    if flow.scalar is None:
+        raise ValueError("scalar is given, but the flow carries none: give MACFlow(scalar=CarriedScalar(...)), or leave it out")
+    points = flow.centres()
+    return spread("scalar", scalar(*points) if callable(scalar) else scalar, points)
+
+
+def _times(t0: float, t1: float, save_at: Sequence[float] | None) -> Array:
     if not (math.isfinite(t0) and math.isfinite(t1) and t0 < t1):
         raise ValueError(f"span = ({t0}, {t1}) is no interval: give finite t0 < t1")
-    times = np.array([t1] if save_at is None else save_at, np.float64)
+    times = np.array([t1] if save_at is None else numbers("save_at", save_at, "give times in a list"), np.float64)
     if times.ndim != 1 or times.size == 0 or not (np.diff(times) > 0).all() or not t0 < times[0] <= times[-1] <= t1:
         raise ValueError(f"save_at = {times.tolist()} must be increasing times in ({t0}, {t1}]")
     return times
@@ -219,7 +241,7 @@ class _March:
                 target = t1 if count + 1 == equal else begin + (count + 1) * ((t1 - begin) / equal)
             dt = target - stepper.t
             if dt > largest * (1 + 1e-9):
-                return MACStatus.UNSTABLE_STEP, f"dt = {dt:.6g} is unstable at t = {stepper.t:.6g}, take at most {largest:.6g}"
+                return MACStatus.UNSTABLE_STEP, _unstable(self.dt or dt, dt, stepper.t, t1, largest)
             try:
                 moved = stepper.step(dt, target, measure=self.steady_rate > 0)
             except Imbalance as error:
@@ -255,3 +277,9 @@ class _March:
         pressure = np.stack([state.pressure for state in saved])
         ts = np.array([state.t for state in saved])
         return MACHistory(ts, velocity, pressure, scalar, status, self.steps, rate, diagnosis, info)
+
+
+def _unstable(asked: float, taken: float, t: float, t1: float, largest: float) -> str:
+    """That a step is too long: as it was asked for, and as it was taken on the way to t1."""
+    shortened = "" if taken > asked * (1 - 1e-9) else f", shortened to {taken:.6g} so that equal steps meet t = {t1:.6g},"
+    return f"dt = {asked:.6g}{shortened} is unstable at t = {t:.6g}: take dt=None, or at most {largest:.6g}"

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solvers.arguments import finite, fits, numbers, shown
 from solvers.flow.mac.kernels import GRADIENT, PERIODIC, VALUE
 from solvers.linear.stencil import Side, Sides
 
@@ -28,10 +29,18 @@ class Wall:
     ----------
     velocity : of the wall, within its plane; () is at rest.
     scalar : value of the carried scalar on the wall; None lets none of it through.
+
+    Raises
+    ------
+    TypeError, ValueError : a velocity that is no vector, numbers that are not finite.
     """
 
     velocity: Velocity = ()
     scalar: Scalar | None = None
+
+    def __post_init__(self) -> None:
+        refuse_vector("Wall.velocity", self.velocity)
+        _refuse_scalar("Wall.scalar", self.scalar)
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,20 @@ class Inflow:
     ----------
     velocity : on the side.
     scalar : value of the carried scalar on the side; None is a vanishing normal derivative.
+
+    Raises
+    ------
+    TypeError, ValueError : a velocity that is no vector, numbers that are not finite.
     """
 
     velocity: Velocity
     scalar: Scalar | None = None
+
+    def __post_init__(self) -> None:
+        refuse_vector("Inflow.velocity", self.velocity)
+        if not callable(self.velocity) and len(self.velocity) == 0:
+            raise ValueError("Inflow.velocity = () says nothing: give one number or function an axis, or take Wall() where none flows")
+        _refuse_scalar("Inflow.scalar", self.scalar)
 
 
 @dataclass(frozen=True)
@@ -70,18 +89,59 @@ class Periodic:
 Condition: TypeAlias = Wall | Inflow | Slip | Outflow | Periodic
 
 
-def refuse_sides(sides: Sequence[Sequence[Condition]], dimension: int) -> None:
-    """Raise ValueError for conditions that do not fit together."""
-    if len(sides) != dimension or any(len(pair) != 2 for pair in sides):
-        raise ValueError(f"sides = {sides} does not fit {dimension} axes: give a (low, high) pair of conditions an axis")
+def refuse_vector(name: str, given: Any) -> None:
+    """Raise for what is no `Velocity`; TypeError for other things, ValueError for numbers that are not finite."""
+    if callable(given):
+        return
+    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+        what = "give one number or function an axis, as (1.0, 0.0), or a function of the time and the coordinates"
+        raise TypeError(f"{name} = {shown(given)} is no vector: {what}")
+    for c, entry in enumerate(given):
+        if not callable(entry):
+            finite(f"{name}[{c}]", entry, "give a finite number, or a function of the coordinates")
+
+
+def _refuse_scalar(name: str, given: Any) -> None:
+    if given is not None and not callable(given):
+        finite(name, given, "give a finite number, or a function of the time and the coordinates")
+
+
+def refuse_sides(sides: Any, dimension: int, scalar: bool) -> None:
+    """Raise ValueError for conditions that do not fit together; `scalar` says whether the flow carries one."""
+    pairs = isinstance(sides, Sequence) and len(sides) == dimension and all(isinstance(pair, Sequence) and len(pair) == 2 for pair in sides)
+    if not pairs:
+        raise ValueError(f"sides = {shown(sides)} does not fit {dimension} axes: give a (low, high) pair of conditions an axis")
     for axis, pair in zip("xyz", sides, strict=False):
-        for condition in pair:
+        for end, condition in zip(("low", "high"), pair, strict=True):
             if not isinstance(condition, Wall | Inflow | Slip | Outflow | Periodic):
-                raise TypeError(f"the condition {condition!r} on a side of {axis} is none: take Wall, Inflow, Slip, Outflow or Periodic")
+                what = f"the condition {shown(condition)} on a side of {axis} is none"
+                raise TypeError(f"{what}: take Wall(), Inflow(velocity), Slip(), Outflow() or Periodic()")
+            if isinstance(condition, Wall | Inflow):
+                _refuse_values(condition, "xyz".index(axis), end, dimension, scalar)
         if isinstance(pair[0], Periodic) != isinstance(pair[1], Periodic):
             raise ValueError(f"only one side of {axis} is periodic: make both so, or none")
         if isinstance(pair[0], Outflow):
             raise ValueError(f"the low side of {axis} is an outflow: mirror the domain, so that the fluid leaves through a high side")
+
+
+def _refuse_values(condition: Wall | Inflow, axis: int, end: str, dimension: int, scalar: bool) -> None:
+    """Raise ValueError for values that do not fit the side, as far as they are numbers."""
+    kind, where = type(condition).__name__, f"on the {end} side of {'xyz'[axis]}"
+    if condition.scalar is not None and not scalar:
+        what = f"{kind}.scalar = {shown(condition.scalar)} {where}, but the flow carries no scalar"
+        raise ValueError(f"{what}: give MACFlow(scalar=CarriedScalar(...)), or leave it out")
+    if callable(condition.velocity) or len(condition.velocity) == 0:
+        return
+    if len(condition.velocity) != dimension:
+        raise ValueError(f"{kind}.velocity {where} has {len(condition.velocity)} components: give {dimension}")
+    normal = condition.velocity[axis]
+    if isinstance(condition, Wall) and not callable(normal) and normal != 0:
+        raise ValueError(_through_a_wall(axis))
+
+
+def _through_a_wall(axis: int) -> str:
+    name = "xyz"[axis]
+    return f"a wall across {name} moves along {name}: no fluid passes a wall, take Inflow"
 
 
 def kinds(sides: Sequence[Sequence[Condition]], scalar: bool) -> NDArray[np.int64]:
@@ -174,12 +234,25 @@ class SideValues:
         target = self.arrays[2 * (axis + 3 - self.dimension) + end]
         for c in range(self.dimension):
             value = component(condition.velocity, c, self.dimension, t, where[c])
-            target[c] = np.broadcast_to(np.squeeze(np.broadcast_to(value, _shape(where[c])), axis), target[c].shape)
+            target[c] = _spread(f"{type(condition).__name__}.velocity[{c}]", value, where[c], axis)
             if c == axis and isinstance(condition, Wall) and target[c].any():
-                raise ValueError(f"a wall across {'xyz'[axis]} moves along {'xyz'[axis]}: no fluid passes a wall, take Inflow")
+                raise ValueError(_through_a_wall(axis))
         if len(where) > self.dimension and condition.scalar is not None:
             value = condition.scalar(t, *where[-1]) if callable(condition.scalar) else condition.scalar
-            target[-1] = np.broadcast_to(np.squeeze(np.broadcast_to(value, _shape(where[-1])), axis), target[-1].shape)
+            target[-1] = _spread(f"{type(condition).__name__}.scalar", value, where[-1], axis)
+
+
+def _spread(name: str, value: ArrayLike, where: Sequence[Array], axis: int) -> Array:
+    """A value at all points of a side across an axis, without that axis."""
+    return np.asarray(np.squeeze(spread(name, value, where), axis))
+
+
+def spread(name: str, value: ArrayLike, where: Sequence[Array]) -> Array:
+    """A value at all points; ValueError where it does not fit their coordinates, TypeError where it is no number."""
+    shape, found = np.broadcast_shapes(*(coordinates.shape for coordinates in where)), numbers(name, value)
+    if not fits(found.shape, shape):
+        raise ValueError(f"{name} has shape {found.shape} at points of shape {shape}: return one number, or an array that broadcasts")
+    return np.broadcast_to(found, shape)
 
 
 def _without_ghosts(side: Array) -> Array:
@@ -191,8 +264,8 @@ def component(velocity: Velocity, c: int, dimension: int, t: float, where: Seque
     given: Any = velocity(t, *where) if callable(velocity) else velocity
     if not callable(velocity) and len(velocity) == 0:
         return 0.0
-    if len(given) != dimension:
-        raise ValueError(f"a velocity or force has {len(given)} components: give {dimension}")
+    if not hasattr(given, "__len__") or len(given) != dimension:
+        raise ValueError(f"a velocity or force returned {shown(given)}: return {dimension} components")
     value: ArrayLike = given[c](*where) if callable(given[c]) else given[c]
     return value
 
@@ -204,7 +277,3 @@ def _on_side(along: Sequence[Array], axis: int, end: int, extent: Sequence[float
         values = np.array([end * extent[axis]]) if b == axis else np.clip(coordinates, 0.0, extent[b])
         where.append(values.reshape((1,) * b + (-1,) + (1,) * (dimension - b - 1)))
     return where
-
-
-def _shape(where: Sequence[Array]) -> tuple[int, ...]:
-    return np.broadcast_shapes(*(coordinates.shape for coordinates in where))

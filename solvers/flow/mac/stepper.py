@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from solvers.flow.mac import kernels
 from solvers.flow.mac.flow import MACFlow
 from solvers.flow.mac.pressure import PressureSolver
-from solvers.flow.mac.sides import SideValues, component, kinds, pressure_sides
+from solvers.flow.mac.sides import SideValues, component, kinds, pressure_sides, spread
 from solvers.flow.mac.solids import Solids
 
 Array = NDArray[np.float64]
@@ -174,12 +174,13 @@ class Stepper:
             self._force_set = True
             for c in range(d):
                 where = self._unknown_positions[c]
-                value = np.asarray(component(flow.force, c, d, t, where), np.float64)
-                self.coefficients[c, 6] = value if value.ndim == 0 else 0.0
-                if value.ndim > 0 and self.force.shape[0] == 0:
+                given = component(flow.force, c, d, t, where)
+                value, varies = spread(f"force[{c}]", given, where), np.ndim(given) > 0
+                self.coefficients[c, 6] = 0.0 if varies else given
+                if varies and self.force.shape[0] == 0:
                     self.force = np.zeros_like(self.u)
                 if self.force.shape[0]:
-                    self.force[c][self._unknowns(c)] = 0.0 if value.ndim == 0 else value
+                    self.force[c][self._unknowns(c)] = value if varies else 0.0
 
     def _unknowns(self, c: int) -> tuple[slice, ...]:
         return tuple(slice(int(a), int(b)) for a, b in zip(self.first[c], self.last[c], strict=True))

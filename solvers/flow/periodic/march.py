@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.arguments import fits, number, numbers, shown, whole
 from solvers.flow.periodic.spectral import SpectralFlow
 from solvers.flow.periodic.steppers import METHODS, FlowMethod, Step
-from solvers.flow.periodic.transforms import transforms_of
+from solvers.flow.periodic.transforms import array_or_tensor, transforms_of
 from solvers.result import SolverError
 
 Array = NDArray[Any]
@@ -63,6 +64,11 @@ class FlowTrajectory:
         rows: list[FlowStatus] = self.row_status.ravel().tolist()
         return next((status for status in rows if status is not FlowStatus.SUCCESS), FlowStatus.SUCCESS)
 
+    def __repr__(self) -> str:
+        rows = "" if self.row_status.ndim == 0 else f", {self.row_status.size} rows"
+        what = f"{self.status.name}{rows}, {len(self.states)} states of shape {tuple(self.last_good.shape)} up to t = {self.ts[-1]:.6g}"
+        return f"FlowTrajectory({what}, {self.steps} steps, {self.evaluations} evaluations)"
+
     def raise_for_status(self) -> FlowTrajectory:
         """Return self after a success; raise `SolverError` with the diagnosis otherwise."""
         if self.status is not FlowStatus.SUCCESS:
@@ -102,30 +108,30 @@ def march(
 
     Raises
     ------
-    ValueError : for an argument that makes no sense, or a `dt` that convection in the initial state does not allow.
+    TypeError, ValueError : for an argument that makes no sense, or a `dt` that convection in the initial state does not allow.
     """
-    ts = np.atleast_1d(np.asarray(times, np.float64))
+    if not isinstance(flow, SpectralFlow):
+        raise TypeError(f"flow = {shown(flow)} is no periodic flow: give VorticityFlow or VelocityFlow, or take march_mac for a MACFlow")
+    ts = np.atleast_1d(numbers("times", times, "give a time, or times in a list").astype(np.float64))
     if ts.ndim != 1 or ts.size == 0 or not np.isfinite(ts).all() or not (np.diff(ts, prepend=0.0) > 0).all():
         raise ValueError(f"times = {np.asarray(times).tolist()} must be positive and increasing")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}")
-    if dt is not None and not (math.isfinite(dt) and dt > 0):
+    if dt is not None and not 0 < number("dt", dt, "give a positive step, or None") < math.inf:
         raise ValueError(f"dt = {dt} is no step: give a positive one, or None to follow the flow")
-    if not 0 < safety <= 1:
+    if not 0 < number("safety", safety) <= 1:
         raise ValueError(f"safety = {safety} is no part of a limit: give one above 0 and at most 1")
+    if whole("max_steps", max_steps) < 1:
+        raise ValueError(f"max_steps = {max_steps}: give 1 at least")
+    state = array_or_tensor("state", state)
     if len(state.shape) < flow.state_axes:
         raise ValueError(f"state has {len(state.shape)} axes; this flow needs {flow.state_axes} at least: make it with to_state")
-    if not _fits(tuple(state.shape), np.shape(flow.linear)):
+    if not fits(np.shape(flow.linear), tuple(state.shape)):
         raise ValueError(
             f"state has shape {tuple(state.shape)}, where the kept coefficients of this flow have {np.shape(flow.linear)}: make it with "
             "to_state, from as many flows as viscosity has entries"
         )
     return _March(flow, METHODS[method], state, dt, safety).run(ts, max_steps)
-
-
-def _fits(state: tuple[int, ...], coefficients: tuple[int, ...]) -> bool:
-    """Whether coefficients of the flow go with the state without enlarging it."""
-    return len(coefficients) <= len(state) and all(c in (1, s) for c, s in zip(coefficients[::-1], state[::-1], strict=False))
 
 
 class _March:

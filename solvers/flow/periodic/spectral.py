@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -11,6 +10,7 @@ import numpy as np
 import scipy.fft as sfft
 from numpy.typing import ArrayLike, NDArray
 
+from solvers.arguments import finites, numbers, wholes
 from solvers.flow.periodic.transforms import transforms_of
 
 Array = NDArray[Any]
@@ -128,18 +128,31 @@ class SpectralFlow(ABC):
 
 
 def refuse_settings(shape: tuple[int, ...], extent: tuple[float, ...], dimension: int, viscosity: Any, dealiasing: str) -> None:
-    """Raise ValueError for settings that no flow in a box of `dimension` axes has."""
-    if len(shape) != dimension or any(n != int(n) or n < 4 for n in shape):
-        raise ValueError(f"shape = {shape} is no grid in {dimension} dimensions: give {dimension} whole numbers of at least 4")
-    if len(extent) != dimension or not all(math.isfinite(length) and length > 0 for length in extent):
-        raise ValueError(f"extent = {extent} are no side lengths in {dimension} dimensions: give {dimension} positive numbers")
+    """Raise for settings that no flow in a box of `dimension` axes has."""
+    cells, lengths = f"give {dimension} whole numbers of at least 4", f"give {dimension} positive numbers"
+    if len(wholes("shape", shape, cells)) != dimension or min(shape) < 4:
+        raise ValueError(f"shape = {shape} is no grid in {dimension} dimensions: {cells}")
+    if len(finites("extent", extent, lengths)) != dimension or min(extent) <= 0:
+        raise ValueError(f"extent = {extent} are no side lengths in {dimension} dimensions: {lengths}")
     refuse_negative("viscosity", viscosity)
     if dealiasing not in ("two_thirds", "three_halves"):
         raise ValueError(f"dealiasing = {dealiasing!r} is not known: choose 'two_thirds' or 'three_halves'")
 
 
 def refuse_negative(name: str, value: Any) -> None:
-    """Raise ValueError unless `value`, a number or an array, is finite and at least 0."""
-    lowest = float(np.min(np.asarray(value, np.float64)))
-    if not (lowest >= 0 and np.isfinite(value).all()):
+    """Raise unless `value`, a number or an array, is finite and at least 0."""
+    given = numbers(name, value, "give a finite number that is not negative")
+    lowest = float(np.min(given))
+    if not (lowest >= 0 and np.isfinite(given).all()):
         raise ValueError(f"{name} = {lowest:g} would feed the flow without bound: give a finite number that is not negative")
+
+
+def refuse_forcing(forcing: Any, shape: tuple[int, ...]) -> None:
+    """Raise unless `forcing` is None, or holds finite numbers in that shape."""
+    if forcing is None:
+        return
+    given = numbers("forcing", forcing, f"give an array of shape {shape}, or None")
+    if given.shape != shape:
+        raise ValueError(f"forcing has shape {given.shape}; the grid needs {shape}")
+    if not np.isfinite(given).all():
+        raise ValueError("forcing holds NaN or infinity: look for it where it is made")

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.fft as sfft
 
+from solvers.arguments import numbers
+
 
 class Transforms(Protocol):
     """What the solvers need beyond arithmetic; transforms are unscaled in the inverse direction, so that spectra hold coefficients."""
@@ -48,9 +50,21 @@ class Transforms(Protocol):
         """Maximum over all axes but the first; NaN where there is one."""
 
 
+def array_or_tensor(name: str, value: Any) -> Any:
+    """The value as it is where it is a torch tensor, else as an array of floating or complex numbers; TypeError for other things."""
+    if _is_torch(value):
+        return value
+    found = numbers(name, value, "give an array or a tensor", kinds="biufc")
+    return found if found.dtype.kind in "fc" else found.astype(np.float64)
+
+
+def _is_torch(a: Any) -> bool:
+    return type(a).__module__.partition(".")[0] == "torch"
+
+
 def transforms_of(a: Any) -> Transforms:
     """The transforms for arrays like `a`: SciPy's on one thread for what is no torch tensor."""
-    if type(a).__module__.partition(".")[0] == "torch":
+    if _is_torch(a):
         return _Torch(sys.modules["torch"], a)
     return _SciPy(a)
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solvers.flow.periodic.spectral import Array, Dealiasing, SpectralFlow, refuse_settings
-from solvers.flow.periodic.transforms import transforms_of
+from solvers.flow.periodic.spectral import Array, Dealiasing, SpectralFlow, refuse_forcing, refuse_settings
+from solvers.flow.periodic.transforms import array_or_tensor, transforms_of
 
 #: Entries of the tensor u_i u_j - w^2 delta_ij that are transformed; zz vanishes.
 _PAIRS = ((0, 0), (1, 1), (0, 1), (0, 2), (1, 2))
@@ -42,7 +42,7 @@ class VelocityFlow(SpectralFlow):
 
     Raises
     ------
-    ValueError : for a parameter that makes no sense.
+    TypeError, ValueError : for a parameter that makes no sense.
     """
 
     state_axes: ClassVar[int] = 4
@@ -55,8 +55,7 @@ class VelocityFlow(SpectralFlow):
 
     def __post_init__(self) -> None:
         refuse_settings(self.shape, self.extent, 3, self.viscosity, self.dealiasing)
-        if self.forcing is not None and np.shape(self.forcing) != (3, *self.shape):
-            raise ValueError(f"forcing has shape {np.shape(self.forcing)}; the grid needs {(3, *self.shape)}")
+        refuse_forcing(self.forcing, (3, *self.shape))
 
     @cached_property
     def linear(self) -> Array:
@@ -73,8 +72,9 @@ class VelocityFlow(SpectralFlow):
 
         Raises
         ------
-        ValueError : for another shape, or a velocity whose kept modes have a divergence.
+        TypeError, ValueError : for what is no array, another shape, or a velocity whose kept modes have a divergence.
         """
+        velocity = array_or_tensor("velocity", velocity)
         if tuple(velocity.shape[-4:]) != (3, *self.shape):
             raise ValueError(f"velocity has shape {tuple(velocity.shape)}; the grid needs (..., 3, {', '.join(map(str, self.shape))})")
         state = self._modes(velocity, self.shape)

@@ -27,8 +27,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solvers.flow.periodic.spectral import Array, Dealiasing, SpectralFlow, refuse_negative, refuse_settings
-from solvers.flow.periodic.transforms import Transforms, transforms_of
+from solvers.flow.periodic.spectral import Array, Dealiasing, SpectralFlow, refuse_forcing, refuse_negative, refuse_settings
+from solvers.flow.periodic.transforms import Transforms, array_or_tensor, transforms_of
 
 #: Points that are transformed together: of a batch, so many rows as stay in the second-level cache.
 _BLOCK_POINTS = 1 << 15
@@ -85,7 +85,7 @@ class VorticityFlow(SpectralFlow):
 
     Raises
     ------
-    ValueError : for a parameter that makes no sense.
+    TypeError, ValueError : for a parameter that makes no sense.
 
     Examples
     --------
@@ -114,8 +114,7 @@ class VorticityFlow(SpectralFlow):
     def __post_init__(self) -> None:
         refuse_settings(self.shape, self.extent, 2, self.viscosity, self.dealiasing)
         refuse_negative("drag", self.drag)
-        if self.forcing is not None and np.shape(self.forcing) != tuple(self.shape):
-            raise ValueError(f"forcing has shape {np.shape(self.forcing)}; the grid needs {tuple(self.shape)}")
+        refuse_forcing(self.forcing, tuple(self.shape))
 
     @cached_property
     def linear(self) -> Array:
@@ -134,8 +133,9 @@ class VorticityFlow(SpectralFlow):
 
         Raises
         ------
-        ValueError : for another shape, or a mean, which the curl of a periodic velocity does not have.
+        TypeError, ValueError : for what is no array, another shape, or a mean, which the curl of a periodic velocity does not have.
         """
+        vorticity = array_or_tensor("vorticity", vorticity)
         if tuple(vorticity.shape[-2:]) != tuple(self.shape):
             raise ValueError(f"vorticity has shape {tuple(vorticity.shape)}; the grid needs (..., {self.shape[0]}, {self.shape[1]})")
         state, mean = self._modes(vorticity)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar, root
 
+from solvers.arguments import number
 from solvers.flow.streamfunction.corner import CornerFlow
 from solvers.flow.streamfunction.galerkin import Side, StreamfunctionProblem
 from solvers.flow.streamfunction.steady import COARSE, StreamfunctionFlow, solve_streamfunction
@@ -20,7 +21,7 @@ UNSTABLE_ABOVE = 8018.0
 
 def cavity_problem(reynolds_number: float, terms: int = 2) -> StreamfunctionProblem:
     """The cavity at a Reynolds number, with `terms` terms of the series at each end of the lid."""
-    if not (np.isfinite(reynolds_number) and reynolds_number > 0):
+    if not 0 < number("reynolds_number", reynolds_number, "it must be positive and finite") < np.inf:
         raise ValueError(f"lid_driven_cavity: reynolds_number is {reynolds_number}; it must be positive and finite")
     viscosity = 1 / reynolds_number
     corners = tuple(CornerFlow(x, 1.0, right, False, 1.0, viscosity, terms) for x, right in ((0.0, True), (1.0, False)))

@@ -19,6 +19,7 @@ import scipy.linalg
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
+from solvers.arguments import number, whole
 from solvers.flow.streamfunction.legendre import HERMITE, ClampedBasis, products
 from solvers.flow.streamfunction.newton import NewtonStatus, newton
 from solvers.result import SolverError
@@ -50,6 +51,10 @@ class NaturalConvection:
     theta: Array
     residual_norms: tuple[float, ...]
     newton_iterations: int
+
+    def __repr__(self) -> str:
+        what = f"{self.status.name} at Ra = {self.rayleigh_number:.6g}, Pr = {self.prandtl_number:.6g}, degree {self.degree}"
+        return f"NaturalConvection({what}, {self.newton_iterations} Newton iterations)"
 
     @property
     def degree(self) -> int:
@@ -95,12 +100,12 @@ def natural_convection(rayleigh_number: float, prandtl_number: float = 0.71, deg
 
     Raises
     ------
-    ValueError : for numbers that are not positive, or a degree that is too low.
+    TypeError, ValueError : for numbers that are not positive, or a degree that is too low.
     """
     for name, value in (("rayleigh_number", rayleigh_number), ("prandtl_number", prandtl_number)):
-        if not (np.isfinite(value) and value > 0):
+        if not 0 < number(name, value, "it must be positive and finite") < np.inf:
             raise ValueError(f"natural_convection: {name} is {value}; it must be positive and finite")
-    if degree < 8:
+    if whole("degree", degree) < 8:
         raise ValueError(f"natural_convection: degree is {degree}; it must be at least 8")
     coarse = _Galerkin(min(degree, _COARSE), prandtl_number)
     state, done, iterations, factor = np.zeros(coarse.size), 0.0, 0, _FACTOR

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
+from solvers.arguments import finites, number, refuse_uncallable, shown
 from solvers.flow.streamfunction.corner import CornerFlow
 from solvers.flow.streamfunction.jet import StreamJet
 from solvers.flow.streamfunction.legendre import HERMITE, ClampedBasis, products
@@ -43,6 +44,10 @@ class Side:
     psi: Profile = zero
     slope: Profile = zero
 
+    def __post_init__(self) -> None:
+        refuse_uncallable("Side.psi", self.psi, "give a function of x and y")
+        refuse_uncallable("Side.slope", self.slope, "give a function of x and y")
+
 
 @dataclass(frozen=True)
 class StreamfunctionProblem:
@@ -63,10 +68,17 @@ class StreamfunctionProblem:
     corners: tuple[CornerFlow, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.viscosity) and self.viscosity > 0):
+        if not 0 < number("viscosity", self.viscosity, "it must be positive and finite") < np.inf:
             raise ValueError(f"StreamfunctionProblem: viscosity is {self.viscosity}; it must be positive and finite")
+        for name in "xy":
+            ends = finites(name, getattr(self, name), "give the two ends of the rectangle")
+            if len(ends) != 2 or not ends[0] < ends[1]:
+                raise ValueError(f"{name} = {ends}: give the two ends of the rectangle, the lower one first")
         if unknown := sorted(set(self.sides) - set(SIDES)):
             raise ValueError(f"StreamfunctionProblem: there is no side {unknown[0]!r}; sides are {', '.join(SIDES)}")
+        for name, side in self.sides.items():
+            if not isinstance(side, Side):
+                raise TypeError(f"sides[{name!r}] = {shown(side)} is no side: give Side(psi=..., slope=...)")
 
     def with_viscosity(self, viscosity: float) -> StreamfunctionProblem:
         """The same boundary data at another viscosity."""

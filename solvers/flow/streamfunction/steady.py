@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.arguments import number, shown, whole
 from solvers.flow.streamfunction.galerkin import StreamfunctionGalerkin, StreamfunctionProblem
 from solvers.flow.streamfunction.jet import StreamJet
 from solvers.flow.streamfunction.legendre import HERMITE
@@ -48,6 +49,10 @@ class StreamfunctionFlow:
     factorizations: int
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        what = f"{self.status.name} at viscosity {self.galerkin.problem.viscosity:.6g}, degree {self.galerkin.degree}"
+        return f"StreamfunctionFlow({what}, {self.newton_iterations} Newton iterations)"
+
     def jet(self, x: Array, y: Array) -> StreamJet:
         """Streamfunction, velocity and vorticity on the grid of all (x_i, y_j), shape (x.size, y.size)."""
         return self.galerkin.jet(self.state, np.atleast_1d(x), np.atleast_1d(y))
@@ -84,11 +89,13 @@ def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: f
 
     Raises
     ------
-    ValueError : where the degree is too low, or rtol is not in (0, 1).
+    TypeError, ValueError : for what is no problem, a degree that is too low, an rtol that is not in (0, 1).
     """
-    if min(degree, coarse) < 8:
+    if not isinstance(problem, StreamfunctionProblem):
+        raise TypeError(f"problem = {shown(problem)} is no flow in a rectangle: give a StreamfunctionProblem")
+    if min(whole("degree", degree), whole("coarse", coarse)) < 8:
         raise ValueError(f"solve_streamfunction: degree is {degree} and coarse {coarse}; both must be at least 8")
-    if not 0 < rtol < 1:
+    if not 0 < number("rtol", rtol) < 1:
         raise ValueError(f"solve_streamfunction: rtol is {rtol}; it must lie between 0 and 1")
     follower = _Continuation(problem, min(degree, coarse), rtol)
     found = follower.run()

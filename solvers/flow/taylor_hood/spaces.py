@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from solvers.arguments import whole
 from solvers.elements.assembly import Pattern, load, mass, stiffness, vector
 from solvers.elements.dissection import nested_dissection
 from solvers.elements.mesh import TriangleMesh
@@ -37,10 +38,13 @@ class TaylorHood:
     @classmethod
     def of(cls, mesh: TriangleMesh, degree: int = 3) -> TaylorHood:
         """Elements of `degree` for the velocity, whose maps bend with the boundary."""
-        if degree < 2:
+        if whole("degree", degree) < 2:
             raise ValueError(f"degree is {degree}; Taylor-Hood elements need at least 2 for the velocity, or the pressure oscillates")
         geometry = Geometry.of(mesh, degree)
         return cls(Space.of(geometry, degree), Space.of(geometry, degree - 1))
+
+    def __repr__(self) -> str:
+        return f"TaylorHood(degree {self.degree}, {len(self.cells)} triangles, {self.n} unknowns)"
 
     @property
     def n(self) -> int:
@@ -128,7 +132,7 @@ class TaylorHood:
         if flow.force is None:
             return np.zeros((self.velocity.n, 2))
         positions = self.table.positions
-        values = np.asarray(flow.force(positions.reshape(-1, 2), time)).reshape(positions.shape)
+        values = flow.force_at(positions.reshape(-1, 2), time).reshape(positions.shape)
         return np.stack([self._sum(load(self.table, values[..., c])) for c in (0, 1)], axis=1)
 
     def _sum(self, local: Array) -> Array:

@@ -36,6 +36,10 @@ class FlowState:
     pressure: Array
     reactions: Array
 
+    def __repr__(self) -> str:
+        speed = float(np.sqrt((self.velocity**2).sum(axis=1)).max())
+        return f"FlowState(viscosity {self.viscosity:.6g}, time {self.time:.6g}, speeds up to {speed:.6g}, {self.spaces})"
+
     def wall_force(self, part: str) -> Array:
         """Force of the fluid on a part, shape (2,): minus the residual against the function that is 1 there and 0 at all other nodes.
 

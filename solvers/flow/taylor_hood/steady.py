@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.arguments import finites, number, shown, whole
 from solvers.flow.taylor_hood.problem import Flow
 from solvers.flow.taylor_hood.saddle import SaddlePoint
 from solvers.flow.taylor_hood.spaces import TaylorHood
@@ -51,6 +52,11 @@ class SteadyFlow:
     unknowns: int
     fill: int
 
+    def __repr__(self) -> str:
+        norms = self.residual_norms[-1]
+        what = f"{self.status.name} at viscosity {self.viscosities[-1]:.6g}, residual {norms[-1]:.3g} after {len(norms) - 1} iterations"
+        return f"SteadyFlow({what}, {self.unknowns} unknowns)"
+
     def raise_for_status(self) -> SteadyFlow:
         """Return self after a success; raise `SolverError` with the viscosity that failed and the last good one otherwise."""
         if self.status is not SteadyStatus.SUCCESS:
@@ -89,24 +95,30 @@ def steady_flow(
 
     Raises
     ------
-    ValueError
-        Viscosities that do not descend to the flow's own, a boundary velocity that is not finite, an enclosed flow into which more flows
-        than out of it, a guess on other spaces.
+    TypeError, ValueError
+        Something else than a flow, settings out of range, viscosities that do not descend to the flow's own, a boundary velocity that is
+        not finite, an enclosed flow into which more flows than out of it, a guess on other spaces.
     """
-    spaces = TaylorHood.of(flow.mesh, degree) if spaces is None else spaces
-    stages = (*viscosities, flow.viscosity)
+    if not isinstance(flow, Flow):
+        raise TypeError(f"flow = {shown(flow)} is no flow on triangles: give Flow(mesh, viscosity, velocity, outflow)")
+    if not 0 < number("rtol", rtol) < 1 or whole("maxiter", maxiter) < 1:
+        raise ValueError(f"rtol = {rtol} must lie between 0 and 1, and maxiter = {maxiter} be at least 1")
+    stages = (*finites("viscosities", viscosities, "give them in a list"), flow.viscosity)
     if any(not high > low for high, low in pairwise(stages)):
         raise ValueError(f"viscosities = {tuple(viscosities)} must descend, and end above that of the flow, {flow.viscosity}")
+    spaces = TaylorHood.of(flow.mesh, degree) if spaces is None else spaces
+    if guess is not None and not isinstance(guess, FlowState):
+        raise TypeError(f"guess = {shown(guess)} is no state: give a FlowState, as the state of another steady_flow")
     if guess is not None and guess.spaces is not spaces:
         raise ValueError("guess is a flow on other spaces: pass spaces=guess.spaces")
     saddle = SaddlePoint(spaces, flow)
     x = saddle.with_boundary(np.zeros(spaces.n), 0.0) if guess is None else saddle.with_boundary(saddle.join(guess), 0.0)
     norms: list[tuple[float, ...]] = []
     state, fill = guess, 0
-    for number, viscosity in enumerate(stages):
+    for k, viscosity in enumerate(stages):
         stage = _Stage(saddle, replace(flow, viscosity=viscosity))
         rest = float(np.linalg.norm(stage.residual(saddle.with_boundary(np.zeros(spaces.n), 0.0))[saddle.free]))
-        if number == 0 and guess is None:
+        if k == 0 and guess is None:
             x, fill = stage.stokes(x)
             state = stage.state(x)
         found, history, used = stage.newton(x, rtol * rest, maxiter)
@@ -114,7 +126,7 @@ def steady_flow(
         fill = used or fill
         if not history[-1] <= rtol * rest:
             assert state is not None
-            return SteadyFlow(state, SteadyStatus.DIVERGED, stages[: number + 1], tuple(norms), len(saddle.free), fill)
+            return SteadyFlow(state, SteadyStatus.DIVERGED, stages[: k + 1], tuple(norms), len(saddle.free), fill)
         x, state = found, stage.state(found)
     assert state is not None
     return SteadyFlow(state, SteadyStatus.SUCCESS, stages, tuple(norms), len(saddle.free), fill)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solvers.arguments import interval, number, refuse_uncallable, shown, whole
 from solvers.flow.taylor_hood.problem import Flow
 from solvers.flow.taylor_hood.saddle import SaddlePoint
 from solvers.flow.taylor_hood.spaces import TaylorHood
@@ -70,6 +71,10 @@ class UnsteadyFlow:
     corrections: int
     factorizations: int
 
+    def __repr__(self) -> str:
+        what = f"{self.status.name}, {len(self.ts) - 1} steps up to t = {self.ts[-1]:.6g}, {self.unknowns} unknowns"
+        return f"UnsteadyFlow({what}, {self.factorizations} factorizations, {self.corrections} corrections)"
+
     def raise_for_status(self) -> UnsteadyFlow:
         """Return self after a success; raise `SolverError` with the time of the failure otherwise."""
         if self.status is not UnsteadyStatus.SUCCESS:
@@ -108,20 +113,23 @@ def unsteady_flow(
 
     Raises
     ------
-    ValueError
-        A span, step or tolerance out of range, an order that is not there, a boundary velocity that is not finite, an enclosed flow
-        into which more flows than out of it, a state on other spaces, spaces on another
-        mesh.
+    TypeError, ValueError
+        Something else than a flow, a span, step or tolerance out of range, an order that is not there, a boundary velocity that is not
+        finite, an enclosed flow into which more flows than out of it, a state on other spaces, spaces on another mesh.
     """
-    start, end = t_span
+    if not isinstance(flow, Flow):
+        raise TypeError(f"flow = {shown(flow)} is no flow on triangles: give Flow(mesh, viscosity, velocity, outflow)")
+    start, end = interval("t_span", t_span)
     if not (math.isfinite(start) and math.isfinite(end) and end > start):
         raise ValueError(f"t_span = {t_span} must be two finite times, the second one later")
-    if not 0 < dt <= end - start:
+    if not 0 < number("dt", dt) <= end - start:
         raise ValueError(f"dt = {dt} must be positive and at most the span, {end - start:g}")
-    if order not in SCHEMES:
+    if whole("order", order) not in SCHEMES:
         raise ValueError(f"order is {order}; there are {', '.join(map(str, SCHEMES))}")
-    if not 0 < rtol < 1:
+    if not 0 < number("rtol", rtol) < 1:
         raise ValueError(f"rtol = {rtol} must lie between 0 and 1")
+    if observe is not None:
+        refuse_uncallable("observe", observe, "give a function of a FlowState, or None")
     if spaces is None:
         spaces = TaylorHood.of(flow.mesh, degree) if initial is None else initial.spaces
     if spaces.velocity.geometry.mesh is not flow.mesh:
