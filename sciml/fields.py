@@ -242,15 +242,16 @@ class Disks(_Law):
 
     @model_validator(mode="after")
     def _ordered(self) -> Disks:
-        for low, high in ((self.radii), *zip(self.low, self.high, strict=False)):
-            _refuse_disorder(low, high)
+        _refuse_disorder(*self.radii, "radii[0]", "radii[1]")
         if len(self.low) != len(self.high):
             raise ValueError(f"low = {list(self.low)} and high = {list(self.high)} differ in length: give one number an axis in each")
+        for axis, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            _refuse_disorder(low, high, f"low[{axis}]", f"high[{axis}]")
         return self
 
     def sample(self, support: Support, rng: Generator) -> Array:
         if isinstance(support, Points) or support.dimension != len(self.low):
-            raise DatasetError(f"disks have {len(self.low)} coordinates, and {support} others: give low and high one number an axis")
+            raise DatasetError(f"low = {list(self.low)} of disks does not fit {support}: give low and high one number an axis")
         drawn = rng.random((self.count, support.dimension + 1))
         centres = np.array(self.low) + drawn[:, 1:] * (np.array(self.high) - np.array(self.low))
         radii = min(support.extent) * (self.radii[0] + drawn[:, 0] * (self.radii[1] - self.radii[0]))
@@ -260,9 +261,9 @@ class Disks(_Law):
         return inside.astype(np.float64)
 
 
-def _refuse_disorder(low: float, high: float) -> None:
+def _refuse_disorder(low: float, high: float, name: str = "low", other: str = "high") -> None:
     if not low < high:
-        raise ValueError(f"low = {low} must be smaller than high = {high}")
+        raise ValueError(f"{name} = {low} must be smaller than {other} = {high}")
 
 
 def _number_is_constant(value: Any) -> Any:

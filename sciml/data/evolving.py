@@ -55,6 +55,9 @@ def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> 
             problem.refuse_unresolved(fields)
         except DatasetError as error:
             raise Unsolved(str(error)) from None
+    if trajectory.status.name == "MAX_STEPS":
+        what = f"{METHOD} did not meet solver.rtol = {rtol:g} up to t = {problem.times[-1]:g} within the limit on steps"
+        raise Unsolved(f"{what}: loosen solver.rtol, let problem.times end earlier, or lower what drives the state")
     if trajectory.status.name != "SUCCESS":
         raise Unsolved(f"{METHOD} ended with {trajectory.status.name}: {trajectory.status.value}")
     residual = temporal_error(problem, parameters, fields, rtol).relative

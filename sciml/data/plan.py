@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 import scipy.fft as sfft
+from pydantic import ValidationError
 
 from sciml.data import layout as layouts
 from sciml.data.evolving import FLOW_METHOD, METHOD
@@ -122,9 +123,10 @@ def _timed(recipe: Recipe) -> tuple[Recipe, Sample, LinearSystem | SemiDiscrete 
     problem, unknowns = recipe.problem, _unknowns(recipe)
     if unknowns > _TIMED_UNKNOWNS and isinstance(problem, BoxProblem):
         factor = (unknowns / _TIMED_UNKNOWNS) ** (1 / problem.dimension)
-        coarser = problem.refined(tuple(_fast_length(max(4, int(n / factor))) for n in problem.resolution))
-        timed = recipe.model_copy(update={"problem": coarser})
-        with contextlib.suppress(DatasetError):  # what a coarse grid does not resolve is looked at on the grid asked for
+        # what a coarse grid does not resolve is looked at on the grid asked for
+        with contextlib.suppress(DatasetError, ValidationError):
+            coarser = problem.refined(tuple(_fast_length(max(4, int(n / factor))) for n in problem.resolution))
+            timed = recipe.model_copy(update={"problem": coarser})
             return timed, *_discretised(timed, 0)
     return recipe, *_discretised(recipe, 0)
 

@@ -335,6 +335,8 @@ def _sentence(error: ValidationError | RecursionError) -> str:
         return f"key {place!r} does not belong to this kind; remove it, or give the section anew as an inline table {{kind = ...}}"
     if first["type"] == "extra_forbidden":
         return f"unknown key {place!r}{_hint(last, keys, place.removesuffix(last)) or ';'} remove or correct it"
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        return f"{place} = {first['input']!r} has too few entries: give {first['loc'][-1] + 1} at least"
     if first["type"] == "missing":
         return f"{place} is missing; add it"
     message = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))

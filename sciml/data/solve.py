@@ -74,9 +74,12 @@ class _Drawn:
 
 def _draw(recipe: Recipe, stream: int, index: int) -> _Drawn:
     words = seed_words(recipe.data.seed, stream, index)
-    parameters = draw(recipe, words)
-    began = time.perf_counter()
-    system = discretized(recipe, words, parameters)
+    try:
+        parameters = draw(recipe, words)
+        began = time.perf_counter()
+        system = discretized(recipe, words, parameters)
+    except DatasetError as error:
+        raise DatasetError(_complaint(recipe, stream, index, str(error))) from None
     return _Drawn(index, words, parameters, system, time.perf_counter() - began)
 
 

@@ -59,7 +59,7 @@ class BoxProblem(Problem):
             if self.boundary.pair(axis) != Boundary().pair(axis):
                 needed = AXES.index(axis) + 1
                 raise ValueError(f"boundary names a {axis} side, but dimension = {self.dimension}: drop it, or set dimension = {needed}")
-        self.refuse_infinite_variance()
+        self.refuse_unfit_laws()
         return self
 
     @property

@@ -153,10 +153,12 @@ class ChannelObstacles(Incompressible):
     def check(self, parameters: Parameters) -> None:
         super().check(parameters)
         solid = self.solid(parameters)
-        if solid[0].any() or solid[-1].any():
-            raise DatasetError("obstacles reach the inflow or the outflow of the channel: keep them away from both ends")
+        for end, name in ((0, "inflow"), (-1, "outflow")):
+            if solid[end].any():
+                what = f"parameter 'obstacles' reaches the {name} of the channel"
+                raise DatasetError(f"{what}: set problem.obstacles to disks whose low, high and radii keep away from both ends")
         if solid.all(axis=1).any():
-            raise DatasetError("obstacles close the channel: make them smaller or fewer")
+            raise DatasetError("parameter 'obstacles' closes the channel: lower problem.obstacles.radii or count")
 
     def solid(self, parameters: Parameters) -> Array:
         """Cells without fluid, as booleans."""

@@ -72,7 +72,7 @@ class MeshElliptic(Problem):
                 raise ValueError(f"{name} has kind = {law.kind!r}, but boundary data on a mesh are numbers: give a number or a uniform law")
             if isinstance(field := getattr(law, "field", law), GaussianRandomField) and field.boundary != "neumann":
                 raise ValueError(f"{name}: boundary = 'periodic' makes no sense on a mesh, whose box does not close: take 'neumann'")
-        self.refuse_infinite_variance()
+        self.refuse_unfit_laws()
         return self
 
     def __hash__(self) -> int:

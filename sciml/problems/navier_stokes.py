@@ -101,6 +101,9 @@ class NavierStokes(Evolving):
             raise ValueError(f"resolution = {list(self.resolution)} holds no waves: take at least 4 cells along each axis")
         if isinstance(self.initial_vorticity, GaussianRandomField) and self.initial_vorticity.boundary != "periodic":
             raise ValueError("initial_vorticity does not repeat over the periodic sides: set its boundary = 'periodic'")
+        if isinstance(self.forcing, KolmogorovForcing) and 2 * self.forcing.waves >= self.resolution[1]:
+            what = f"forcing.waves = {self.forcing.waves} is too short for {self.resolution[1]} cells along y"
+            raise ValueError(f"{what}: take resolution = {2 * self.forcing.waves + 1} at least, or fewer waves")
         for name, lowest, what in (("viscosity", 0.0, "positive"), ("drag", -1e-300, "not negative")):
             law = getattr(self, name)
             if law.kind not in ("constant", "uniform") or law_range(law)[0] <= lowest:
@@ -125,9 +128,6 @@ class NavierStokes(Evolving):
         return w.time_derivative + convection + friction - parameters["forcing"].value
 
     def refuse_unresolved(self, fields: Mapping[str, Array]) -> None:
-        if isinstance(self.forcing, KolmogorovForcing) and 2 * self.forcing.waves >= self.resolution[1]:
-            what = f"forcing.waves = {self.forcing.waves} is too short for {self.resolution[1]} cells along y"
-            raise DatasetError(f"{what}: take problem.resolution = {2 * self.forcing.waves + 1} at least")
         w = np.asarray(fields["vorticity"], np.float64)
         nx, ny = w.shape[-2:]
         spectrum = np.abs(sfft.fft2(w.reshape(-1, nx, ny)))

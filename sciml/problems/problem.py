@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sciml.errors import DatasetError
-from sciml.fields import Constant, GaussianRandomField, Law, Support, Wave, law_range
+from sciml.fields import Constant, Disks, GaussianRandomField, Law, Support, Wave, law_range
 from sciml.grid import Grid
 from sciml.mesh.mesh import Mesh
 from sciml.problems.jet import Jets
@@ -81,10 +81,17 @@ class Problem(BaseModel):
 
     # ---- what follows from them ------------------------------------------------------------------------------------------------
 
-    def refuse_infinite_variance(self) -> None:
-        """Refuse laws whose fields have no variance in the limit of fine grids (`ValueError`); a domain's validator calls this last."""
+    def refuse_unfit_laws(self) -> None:
+        """Refuse laws that do not fit the dimension (`ValueError`); a domain's validator calls this last.
+
+        Gaussian fields need a variance in the limit of fine grids, disks as many coordinates as there are axes.
+        """
         for name, law in self.laws().items():
             field, d = getattr(law, "field", law), self.support(name).dimension
+            if isinstance(law, Disks) and len(law.low) != d:
+                raise ValueError(
+                    f"{name}: low = {list(law.low)} of disks does not fit {d} dimensions: give low and high one number an axis"
+                )
             if isinstance(field, GaussianRandomField) and d == 0:
                 raise ValueError(f"{name}: a side of a 1-D box is a point, which no field lives on: give a number, or kind = 'uniform'")
             if isinstance(field, GaussianRandomField) and field.alpha <= d / 2:

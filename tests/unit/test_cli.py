@@ -75,6 +75,21 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 1.0
 
 
+@pytest.mark.parametrize(
+    ("recipe", "override", "field"),
+    [
+        ("navier-stokes", "problem.viscosity=0.0", "viscosity must be"),
+        ("kolmogorov", "problem.forcing.waves=1000", "forcing.waves = 1000"),
+        ("decaying-turbulence", "problem.resolution=3", "resolution = [3, 3]"),
+        ("cavity", "problem.speed_x_low={kind='disks'}", "speed_x_low must be"),
+        ("channel-obstacles", "problem.obstacles.low=[0.2, 0.9]", "problem.obstacles: low[1] = 0.9"),
+        ("channel-obstacles", "problem.obstacles.radii=[0.6, 0.7]", "'obstacles' closes the channel"),
+    ],
+)
+def test_a_recipe_of_a_flow_that_makes_no_sense_is_an_invalid_input(recipe: str, override: str, field: str, tmp_path: Path) -> None:
+    assert field in refused("generate", recipe, "--set", override, "--samples", 1, "--out", tmp_path / "data", "--quiet")
+
+
 def test_every_verb_has_help() -> None:
     overview = sciml("--help").stdout
     for verb in VERBS:

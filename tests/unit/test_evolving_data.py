@@ -130,7 +130,8 @@ def test_manifest_of_a_steady_dataset_says_nothing_of_time(tmp_path):
     ("overrides", "message"),
     [
         (["problem.viscosity=2e-4", "problem.resolution=64"], r"sample 0 .* was not solved: the upper third .* raise problem\.resolution"),
-        (["problem.initial_velocity.amplitude=1e5", "problem.resolution=32"], "was not solved: etdrk4 ended with (NONFINITE|MAX_STEPS)"),
+        (["problem.initial_velocity.amplitude=1e5", "problem.resolution=32"], "was not solved: etdrk4 (ended with NONFINITE|did not meet)"),
+        (["solver.rtol=1e-11", "problem.resolution=64"], r"etdrk4 did not meet solver\.rtol = 1e-11 up to t = 1 within the limit on steps"),
     ],
 )
 def test_what_cannot_be_trusted_is_not_stored(overrides, message, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from sciml.data.durable import sha256_of_file
 from sciml.data.manifest import read_manifest
 from sciml.data.plan import plan_generation
 from sciml.data.shard import sample_digest
+from sciml.data.solve import solve_samples
 from sciml.data.verify import verify
 from sciml.discretize import discretize, linear_system, march_to_rest, steady_error
 from sciml.errors import DatasetError, RecipeError
@@ -154,7 +155,7 @@ def test_equal_words_give_the_same_disks_on_every_grid():
     single = Disks(count=1, radii=(0.1, 0.1000001), low=(0.3, 0.3), high=(0.7, 0.7))
     assert single.sample(Grid((400, 400), (1.0, 1.0)), np.random.default_rng(0)).mean() == pytest.approx(np.pi * 0.01, rel=0.01)
     assert area < 4 * np.pi * 0.12**2
-    with pytest.raises(DatasetError, match="disks have 2 coordinates"):
+    with pytest.raises(DatasetError, match=r"low = \[0.2, 0.15\] of disks does not fit 4 x 4 x 4"):
         law.sample(Grid((4, 4, 4), (1.0, 1.0, 1.0)), np.random.default_rng(0))
 
 
@@ -175,6 +176,14 @@ def test_what_does_not_come_to_rest_is_not_stored(tmp_path, monkeypatch):
         ("cavity", ["problem.boundary={x_low='neumann'}"], "the sides of problem 'cavity' are part of it"),
         ("channel-obstacles", ["problem.obstacles={kind='binary', low=1.0, high=2.0}"], "obstacles must be 1 in obstacles and 0 elsewhere"),
         ("channel-obstacles", ["problem.obstacles.low=[0.1]"], "differ in length"),
+        (
+            "channel-obstacles",
+            ["problem.obstacles.low=[0.1]", "problem.obstacles.high=[0.9]"],
+            r"obstacles: low = \[0.1\] of disks does not fit 2 dimensions: give low and high one number an axis",
+        ),
+        ("channel-obstacles", ["problem.obstacles.low=[0.2, 0.9]"], r"low\[1\] = 0.9 must be smaller than high\[1\] = 0.8"),
+        ("channel-obstacles", ["problem.obstacles.radii=[0.5, 0.1]"], r"radii\[0\] = 0.5 must be smaller than radii\[1\] = 0.1"),
+        ("channel-obstacles", ["problem.obstacles.radii=[0.1]"], r"problem.obstacles.radii = \[0.1\] has too few entries: give 2 at least"),
     ],
 )
 def test_recipes_that_make_no_sense(name, overrides, message):
@@ -185,13 +194,24 @@ def test_recipes_that_make_no_sense(name, overrides, message):
 def test_obstacles_that_leave_no_channel():
     problem = ChannelObstacles(resolution=(16, 8), extent=(2.0, 1.0), viscosity=0.05)
     mask = np.zeros((16, 8))
-    for where, message in (((0, 3), "reach the inflow"), ((slice(7, 8), slice(None)), "close the channel")):
+    for where, message in (
+        ((0, 3), "parameter 'obstacles' reaches the inflow of the channel: set problem.obstacles to disks whose low, high and radii"),
+        ((-1, 3), "parameter 'obstacles' reaches the outflow"),
+        ((slice(7, 8), slice(None)), "parameter 'obstacles' closes the channel: lower problem.obstacles.radii or count"),
+    ):
         blocked = mask.copy()
         blocked[where] = 1.0
         with pytest.raises(DatasetError, match=message):
             discretize(problem, {"obstacles": blocked})
     with pytest.raises(TypeError, match="is a flow: it has no linear system"):
         linear_system(problem, {"obstacles": mask})
+
+
+def test_a_sample_that_leaves_no_channel_is_named_among_many():
+    wide = load_recipe("channel-obstacles", ["problem.resolution=[32, 16]", "problem.obstacles.radii=[0.6, 0.7]", "data.seed=5"])
+    what = r"^train sample 7 of recipe 'channel-obstacles' \(seed 5\) was not solved: parameter 'obstacles' closes the channel"
+    with pytest.raises(DatasetError, match=what):
+        solve_samples(wide, 0, [7])
 
 
 def test_plan_names_the_method():

@@ -5,11 +5,12 @@ import pytest
 from pydantic import ValidationError
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.plan import plan_generation
 from sciml.data.verify import verify
 from sciml.discretize import discretize, evolve, fields_of, temporal_error
 from sciml.discretize.jets import spectral_jet
 from sciml.discretize.navier_stokes import vorticity_flow
-from sciml.errors import DatasetError
+from sciml.errors import DatasetError, RecipeError
 from sciml.fields import Constant, GaussianRandomField, McWilliamsVorticity, Uniform
 from sciml.grid import Grid
 from sciml.problems import NavierStokes, seed_words
@@ -142,11 +143,16 @@ class TestProblem:
             with pytest.raises(DatasetError, match=r"holds 5\.0e-02 of it.*is too coarse .*raise problem\.resolution"):
                 problem.refuse_unresolved({"vorticity": np.stack([wave, wave + 0.05 * fine])})
 
-    def test_a_forcing_that_the_grid_cannot_hold_is_refused(self):
-        problem = NavierStokes(resolution=16, forcing=KolmogorovForcing(waves=8))
-        with pytest.raises(DatasetError, match=r"forcing\.waves = 8 is too short for 16 cells along y: take problem\.resolution = 17"):
-            problem.refuse_unresolved({"vorticity": np.zeros((16, 16))})
-        problem.refined(17).refuse_unresolved({"vorticity": np.zeros((17, 17))})
+    def test_a_forcing_that_the_grid_cannot_hold_is_refused(self, monkeypatch):
+        with pytest.raises(ValidationError, match=r"forcing\.waves = 8 is too short for 16 cells along y: take resolution = 17 at least"):
+            NavierStokes(resolution=16, forcing=KolmogorovForcing(waves=8))
+        assert NavierStokes(resolution=17, forcing=KolmogorovForcing(waves=8)).resolution == (17, 17)
+        with pytest.raises(RecipeError, match=r"problem: forcing\.waves = 1000 is too short for 64 cells along y"):
+            load_recipe("kolmogorov", ["problem.forcing.waves=1000"])
+        # a plan for a fine grid is timed on a coarser one, which may be too coarse for the forcing
+        monkeypatch.setattr("sciml.data.plan._TIMED_UNKNOWNS", 400)
+        smooth = ["problem.resolution=32", "problem.forcing.waves=10", "problem.viscosity=1.0", "problem.times=[1.0]"]
+        assert plan_generation(load_recipe("kolmogorov", smooth), samples=1).methods == ("etdrk4",)
 
     def test_a_mean_vorticity_is_refused(self):
         problem = NavierStokes(resolution=16)
