@@ -46,7 +46,7 @@ class Stepper:
 
     def _build(self, step: int) -> torch.optim.Optimizer:
         settings = self._settings
-        name = "levenberg-marquardt" if settings.optimizer == "sven" and step < settings.warm_up else settings.optimizer
+        name = "geodesic-lm" if settings.optimizer == "sven" and step < settings.warm_up else settings.optimizer
         return _BUILDERS[name](self._network, settings)
 
     def _scalar(self) -> Tensor:

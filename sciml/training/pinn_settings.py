@@ -38,7 +38,7 @@ class EquationSettings(Settings):
     optimizer : one of `EQUATION_OPTIMIZERS`.
     learning_rate : of Adam the largest one of a cosine schedule, of the others the factor of every step; None for 1e-3 and 1.
     steps : of the optimizer.
-    warm_up : of "sven": steps of Levenberg and Marquardt's method before its own, which raise the loss on the way to a much lower one and
+    warm_up : of "sven": steps of "geodesic-lm" before its own, which raise the loss on the way to a much lower one and
         reach it from a good start only.
     block : steps between two rows of the log, each with a checkpoint.
     sample : which sample of the recipe's train split, where its parameters are random.
@@ -57,7 +57,7 @@ class EquationSettings(Settings):
     optimizer: str = "sven"
     learning_rate: float | None = Field(default=None, gt=0.0, le=10.0)
     steps: int = Field(default=100, ge=1, le=10_000_000)
-    warm_up: int = Field(default=20, ge=0, le=10_000_000)
+    warm_up: int = Field(default=40, ge=0, le=10_000_000)
     block: int = Field(default=10, ge=1, le=1_000_000)
     sample: int = Field(default=0, ge=0, lt=2**31)
     seed: int = Field(default=0, ge=0, lt=2**63)
