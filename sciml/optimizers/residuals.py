@@ -26,7 +26,9 @@ class Residuals(Protocol):
     """
 
     model: nn.Module
-    points: Sequence[Tensor] | None
+
+    @property
+    def points(self) -> Sequence[Tensor] | None: ...
 
     def __call__(self, parameters: Parameters) -> Tensor: ...
     def jacobian(self, parameters: Parameters, names: Sequence[str] | None = None) -> Parameters: ...
