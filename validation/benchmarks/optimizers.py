@@ -280,7 +280,7 @@ def _robust(seeds: int, details: dict[str, Any]) -> list[Check]:
     }
     counts, table = 0, {}
     for name, form in problems.items():
-        rows = [_trained(_form_task(form, seed, width=24, depth=2, points=600), _with_warm_up(40), 100, seed) for seed in range(seeds)]
+        rows = [_trained(_form_task(form, seed, width=24, depth=2, points=1600), _with_warm_up(40), 100, seed) for seed in range(seeds)]
         table[name] = [asdict(row) for row in rows]
         counts += sum(row.relative_l2 < 1e-6 for row in rows)
     details["without tuning"] = table
