@@ -19,7 +19,7 @@ class TruncatedSVD:
 
     Parameters
     ----------
-    rtol : 1e-8 to 1e-9 suit residuals in float64; the error of a converged network is about this large.
+    rtol : 1e-8 suits residuals in float64; the error of a converged network is about this large.
     rank : None for no limit.
     """
 

@@ -256,7 +256,7 @@ class Sven(LeastSquaresOptimizer):
         named_parameters: Iterable[tuple[str, Tensor]],
         lr: float = 1.0,
         *,
-        rtol: float = 3e-9,
+        rtol: float = 1e-8,
         rank: int | None = None,
         step_rule: StepRule = AnalyticRadius(0.5),  # noqa: B008  # immutable
         backend: Backend = "auto",

@@ -2,7 +2,7 @@
 
 Poisson as published is the problem of the benchmark of KFAC for PINNs (Dangel, Mueller and Zeinhofer 2024; its CSV files): the solution
 ``sin(pi x) sin(pi y)``, 64 tanh units, 900 interior and 120 boundary points whose data enter the loss; here interior points are the
-middles of a 30 x 30 grid. The other PINNs have hard conditions. Errors are relative L2 and RMSE at points that no optimizer has seen.
+middles of a 30 x 30 grid, boundary points start at the corners. The other PINNs have hard conditions. Errors are relative L2 and RMSE at points that no optimizer has seen.
 Methods that see residuals take `steps` steps, those of scalar losses as many as Sven's processor time allows.
 
 "Sven as published" is the truncated Gauss-Newton step with a fixed rate and no bound (Bright-Thonney et al. 2026).
@@ -131,7 +131,7 @@ def _soft_poisson(seed: int) -> Task:
     network = nn.Sequential(nn.Linear(2, 64), nn.Tanh(), nn.Linear(64, 1)).double()
     middles = (torch.arange(30, dtype=torch.float64) + 0.5) / 30
     inside = torch.cartesian_prod(middles, middles)
-    s = (torch.arange(30, dtype=torch.float64) + 0.5) / 30
+    s = torch.arange(30, dtype=torch.float64) / 30
     zero, one = torch.zeros_like(s), torch.ones_like(s)
     around = torch.cat([torch.stack(pair, dim=1) for pair in ((s, zero), (s, one), (zero, s), (one, s))])
 
