@@ -2,8 +2,9 @@
 
 Poisson as published is the problem of the benchmark of KFAC for PINNs (Dangel, Mueller and Zeinhofer 2024; its CSV files): the solution
 ``sin(pi x) sin(pi y)``, 64 tanh units, 900 interior and 120 boundary points whose data enter the loss; here interior points are the
-middles of a 30 x 30 grid, boundary points start at the corners. The other PINNs have hard conditions. Errors are relative L2 and RMSE at points that no optimizer has seen.
-Methods that see residuals take `steps` steps, those of scalar losses as many as Sven's processor time allows.
+middles of a 30 x 30 grid, and boundary points start at the corners. The other PINNs have hard conditions. Errors are relative L2 and RMSE
+at points that no optimizer has seen. Methods that see residuals take `steps` steps, those of scalar losses as many as Sven's processor
+time allows.
 
 "Sven as published" is the truncated Gauss-Newton step with a fixed rate and no bound (Bright-Thonney et al. 2026).
 """
