@@ -29,7 +29,7 @@ class Sample:
 
     Attributes
     ----------
-    rank : ``"best"``, ``"median"`` or ``"worst"`` by relative L2 error.
+    rank : ``"best"``, ``"median"`` or ``"worst"`` by relative L2 error; ``"solved"`` for the one that a network was trained on.
     index : its number in the split; None where it is not known.
     error : relative L2 error; None where it is not known.
     inputs, truth, prediction : name -> array; an input may also be a side of the grid or a scalar.
@@ -45,6 +45,12 @@ class Sample:
     def difference(self, name: str) -> NDArray[Any]:
         """Prediction minus truth, in the units of the field."""
         return np.asarray(self.prediction[name] - self.truth[name])
+
+    @property
+    def grid_input(self) -> str | None:
+        """The first input that is a field on the grid of the outputs; None where there is none."""
+        shape = next(iter(self.truth.values())).shape
+        return next((name for name, values in self.inputs.items() if values.shape == shape), None)
 
 
 def plane(field: ArrayLike) -> tuple[NDArray[Any], str]:
@@ -124,22 +130,20 @@ def plot_field(
 
 
 def plot_sample(axes: Sequence[Axes], sample: Sample, output: str, units: Mapping[str, str]) -> Sequence[Axes]:
-    """Draw the first grid input, the truth, the prediction and their difference into four Axes.
+    """Draw the first grid input, the truth, the prediction and their difference into four Axes; without such an input, into three.
 
     Truth and prediction share one colour scale; the difference has its own, symmetric about zero.
     """
     truth, prediction, unit = sample.truth[output], sample.prediction[output], units.get(output, "")
     shared = limits_of(plane(truth)[0], plane(prediction)[0])
-    name = next((name for name, values in sample.inputs.items() if values.shape == truth.shape), None)
-    if name is None:
-        axes[0].set_axis_off()
-    else:
-        plot_field(axes[0], sample.inputs[name], title=f"input: {name}", unit=units.get(name, ""), colours=INPUT_COLOURS)
-    plot_field(axes[1], truth, title=f"truth: {output}", unit=unit, limits=shared)
-    plot_field(axes[2], prediction, title=f"prediction: {output}", unit=unit, limits=shared)
+    name, rest = sample.grid_input, list(axes)
+    if name is not None:
+        plot_field(rest.pop(0), sample.inputs[name], title=f"input: {name}", unit=units.get(name, ""), colours=INPUT_COLOURS)
+    plot_field(rest[0], truth, title=f"truth: {output}", unit=unit, limits=shared)
+    plot_field(rest[1], prediction, title=f"prediction: {output}", unit=unit, limits=shared)
     difference = sample.difference(output)
     plot_field(
-        axes[3],
+        rest[2],
         difference,
         title="prediction − truth",
         unit=unit,
@@ -150,12 +154,15 @@ def plot_sample(axes: Sequence[Axes], sample: Sample, output: str, units: Mappin
 
 
 def sample_figure(sample: Sample, units: Mapping[str, str], extent: Sequence[float] = (1.0,)) -> Figure:
-    """One row of pictures for each output of the sample: four maps, or three charts of lines over ``extent[0]`` in one dimension."""
+    """One row of pictures for each output of the sample: input, truth, prediction and difference as maps, or, in one dimension, input,
+    truth with prediction, and difference as lines over ``extent[0]``; without an input on the grid, one picture less.
+    """
     outputs = list(sample.truth)
+    pictures = 4 if sample.grid_input is not None else 3
     if sample.truth[outputs[0]].ndim == 1:
         return _profile_figure(sample, units, outputs, float(extent[0]))
-    figure = Figure(figsize=(11.0, 3.35 * len(outputs)), layout="constrained")
-    rows = figure.subplots(len(outputs), 4, squeeze=False)
+    figure = Figure(figsize=(2.75 * pictures, 3.35 * len(outputs)), layout="constrained")
+    rows = figure.subplots(len(outputs), pictures, squeeze=False)
     for row, output in zip(rows, outputs, strict=True):
         plot_sample(list(row), sample, output, units)
     return figure
@@ -164,8 +171,9 @@ def sample_figure(sample: Sample, units: Mapping[str, str], extent: Sequence[flo
 def _profile_figure(sample: Sample, units: Mapping[str, str], outputs: Sequence[str], length: float) -> Figure:
     from sciml.report.profiles import plot_profiles
 
-    figure = Figure(figsize=(11.0, 2.9 * len(outputs)), layout="constrained")
-    rows = figure.subplots(len(outputs), 3, squeeze=False)
+    charts = 3 if sample.grid_input is not None else 2
+    figure = Figure(figsize=(11.0 / 3 * charts, 2.9 * len(outputs)), layout="constrained")
+    rows = figure.subplots(len(outputs), charts, squeeze=False)
     for row, output in zip(rows, outputs, strict=True):
         plot_profiles(list(row), sample, output, units, length)
     return figure
@@ -174,15 +182,17 @@ def _profile_figure(sample: Sample, units: Mapping[str, str], outputs: Sequence[
 def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> Path:
     """Write one PNG of an evaluated run: input | truth | prediction | difference of its best, median or worst sample.
 
+    A network on an equation solves one sample, which is drawn whatever `rank` says.
     The file is written aside and renamed; missing folders are made. Raises CheckpointError where the run has not been evaluated or
     keeps no sample of that rank, and InputError where `out` is a folder.
     """
     from sciml.data.durable import write_bytes_durably
     from sciml.errors import CheckpointError, InputError
+    from sciml.report.equation_record import is_equation, read_equation
     from sciml.report.record import read_record
 
-    record = read_record(run)
-    chosen = [sample for sample in record.samples if sample.rank == rank]
+    record = read_equation(run) if is_equation(run) else read_record(run)
+    chosen = [sample for sample in record.samples if sample.rank in (rank, "solved")]
     if not chosen:
         raise CheckpointError(f"{run} holds no {rank} sample to draw: run `sciml evaluate {run}` first, or choose best, median or worst")
     path = Path(out)
@@ -190,6 +200,6 @@ def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> P
         raise InputError(f"{path} is a folder and cannot be the picture: give a file that ends in .png")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = io.BytesIO()
-    sample_figure(chosen[0], record.units, record.config["data"]["extent"]).savefig(picture, dpi=110, format="png")
+    sample_figure(chosen[0], record.units, record.extent).savefig(picture, dpi=110, format="png")
     write_bytes_durably(path, picture.getvalue())
     return path

@@ -81,6 +81,18 @@ def badge(passed: bool) -> Markup:
     return element("span", "✓ pass" if passed else "✗ FAIL", class_="badge pass" if passed else "badge fail")
 
 
+def verdict(checks: Sequence[Check]) -> Markup:
+    """One sentence about all checks, of which there is at least one."""
+    held = sum(check.passed for check in checks)
+    return element("p", badge(held == len(checks)), Markup(" "), f"{held} of {len(checks)} checks passed.")
+
+
+def tiles(figures: Iterable[tuple[object, object]]) -> Markup:
+    """Large figures, each with a label below."""
+    boxes = [element("div", element("b", value), element("span", label), class_="tile") for value, label in figures]
+    return element("div", *boxes, class_="tiles")
+
+
 def page(title: str, *children: object) -> str:
     """A whole document that asks nothing of any other file or host."""
     style = resources.files("sciml.report").joinpath("style.css").read_text(encoding="utf-8")
@@ -97,3 +109,6 @@ def page(title: str, *children: object) -> str:
         "\n",
     )
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{element("main", *children)}\n</body>\n</html>\n'
+
+
+FOOTER = element("footer", "Written by sciml-suite. The same figures as data: the .json file beside this page.")

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sciml.report.commands import reproduce
+from sciml.report.equation import equation_page
+from sciml.report.equation_record import is_equation, read_equation
 from sciml.report.fields import save_picture
-from sciml.report.markup import Markup, badge, element, page
+from sciml.report.markup import FOOTER, Markup, element, page, tiles, verdict
 from sciml.report.notation import duration, figure, percent
 from sciml.report.record import RunRecord, read_record
 from sciml.report.results import NOT_EVALUATED, accuracy_section, checks_section, samples_section, speed_section, training_section
@@ -23,7 +25,8 @@ def write_report(run: Path | str, out: Path | str, *, picture: Path | str | None
     ----------
     run : folder made by `sciml train`; what `sciml evaluate` left there is shown, what it has not made yet is named as missing.
     out : the HTML page to write; the JSON twin takes its name with the suffix ``.json``.
-    picture : also draw the median sample into this PNG file, before the page is written, so that a page is never left without it.
+    picture : also draw the median sample, or what a network on an equation solved, into this PNG file, before the page is written, so
+        that a page is never left without it.
 
     Returns
     -------
@@ -34,8 +37,12 @@ def write_report(run: Path | str, out: Path | str, *, picture: Path | str | None
     CheckpointError : the folder holds no run, or a damaged one; or there is no sample to draw.
     InputError : `out` is a folder or ends in ``.json``, or `picture` is a folder.
     """
-    record, path = read_record(run), page_path(out)
-    document, twin = render(record), summary(record)
+    path = page_path(out)
+    if is_equation(run):
+        document, twin = equation_page(read_equation(run))
+    else:
+        record = read_record(run)
+        document, twin = render(record), summary(record)
     if picture is not None:
         save_picture(run, picture)
     return write_page(path, document, twin)
@@ -53,8 +60,8 @@ def render(record: RunRecord) -> str:
         samples_section(record),
         speed_section(record),
         checks_section(record),
-        environment_section(record),
-        element("footer", "Written by sciml-suite. The same figures as data: the .json file beside this page."),
+        environment_section(reproduce(record), record.config.get("environment"), (record.evaluation or {}).get("environment")),
+        FOOTER,
     )
 
 
@@ -104,27 +111,25 @@ def _lead(record: RunRecord) -> str:
 def _verdict(record: RunRecord) -> Markup:
     if not record.checks:
         return element("p", NOT_EVALUATED, class_="note")
-    held = sum(check.passed for check in record.checks)
-    return element("p", badge(bool(_passed(record))), Markup(" "), f"{held} of {len(record.checks)} checks passed.")
+    return verdict(record.checks)
 
 
 def _tiles(record: RunRecord) -> Markup:
     """The four figures that a reader wants first; those that are not known are left out."""
-    details, tiles = record.details, []
+    details, shown = record.details, []
     if details:
         l2 = details["relative_l2"]
         count = figure(len(l2["per_sample"]))
-        tiles.append((percent(l2["median"]), f"median relative L2 error on {count} {details['data']['split']} samples"))
-        tiles.append((percent(l2["worst"]), "error of the worst of them"))
+        shown.append((percent(l2["median"]), f"median relative L2 error on {count} {details['data']['split']} samples"))
+        shown.append((percent(l2["worst"]), "error of the worst of them"))
     ratio = _speedup(details)
     if ratio is not None:
         factor, than = (ratio, "faster") if ratio >= 1.0 else (1.0 / ratio, "slower")
-        tiles.append((f"{figure(factor)} ×", f"{than} than the solver at equal accuracy, in batches"))
+        shown.append((f"{figure(factor)} ×", f"{than} than the solver at equal accuracy, in batches"))
     solver = (record.data or {}).get("solver")
     if solver:
-        tiles.append((figure(solver["largest_residual"]), "worst relative residual of the data"))
-    boxes = [element("div", element("b", value), element("span", label), class_="tile") for value, label in tiles]
-    return element("div", *boxes, class_="tiles")
+        shown.append((figure(solver["largest_residual"]), "worst relative residual of the data"))
+    return tiles(shown)
 
 
 def _speedup(details: Mapping[str, Any]) -> float | None:

@@ -43,7 +43,7 @@ def _chart(title: str, lines: Mapping[str, NDArray[Any]], limits: Limits | None,
 
 
 def plot_profiles(axes: Sequence[Axes], sample: Sample, output: str, units: Mapping[str, str], length: float = 1.0) -> Sequence[Axes]:
-    """Draw the first input on the grid, truth and prediction together, and their difference into three Axes.
+    """Draw the first input on the grid, truth and prediction together, and their difference into three Axes; without an input, into two.
 
     Parameters
     ----------
@@ -51,18 +51,17 @@ def plot_profiles(axes: Sequence[Axes], sample: Sample, output: str, units: Mapp
     """
     truth, unit = sample.truth[output], units.get(output, "")
     x = _centres(len(truth), length)
-    name = next((name for name, values in sample.inputs.items() if values.shape == truth.shape), None)
-    if name is None:
-        axes[0].set_axis_off()
-    else:
+    name = sample.grid_input
+    both, difference = axes[-2:]
+    if name is not None:
         axes[0].plot(x, sample.inputs[name], color="C0")
         axes[0].set_title(f"input: {name}", fontsize=10)
-    axes[1].plot(x, truth, color="C0", label="truth")
-    axes[1].plot(x, sample.prediction[output], color="C1", linestyle="--", label="prediction")
-    axes[1].set_title(output, fontsize=10)
-    axes[1].legend(fontsize=8)
-    axes[2].plot(x, sample.difference(output), color="C2")
-    axes[2].set_title("prediction − truth", fontsize=10)
+    both.plot(x, truth, color="C0", label="truth")
+    both.plot(x, sample.prediction[output], color="C1", linestyle="--", label="prediction")
+    both.set_title(output, fontsize=10)
+    both.legend(fontsize=8)
+    difference.plot(x, sample.difference(output), color="C2")
+    difference.set_title("prediction − truth", fontsize=10)
     for ax in axes:
         ax.set_xlabel("x", fontsize=8)
         ax.set_ylabel(unit if unit not in ("", "1") else "", fontsize=8)

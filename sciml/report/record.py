@@ -57,11 +57,15 @@ class RunRecord:
     def units(self) -> dict[str, str]:
         return dict(self.data["units"]) if self.data else {}
 
+    @property
+    def extent(self) -> list[float]:
+        return list(self.config["data"]["extent"])
+
     @cached_property
     def checks(self) -> list[Check]:
         """The checks of all evaluations, those on other grids last."""
         reports = [self.evaluation, *self.elsewhere.values()]
-        return [_check(entry) for report in reports if report for entry in report["checks"]]
+        return [stored_check(entry) for report in reports if report for entry in report["checks"]]
 
     @property
     def details(self) -> Object:
@@ -82,7 +86,7 @@ def read_record(run: Path | str) -> RunRecord:
     return RunRecord(
         path=path,
         config=config,
-        rows=_rows(path / "metrics.jsonl"),
+        rows=complete_rows(path / "metrics.jsonl", ROW),
         evaluation=_evaluation(own) if own.is_file() else None,
         elsewhere=evaluations,
         samples=_samples(path / "predictions.npz"),
@@ -96,7 +100,7 @@ def _config(path: Path) -> Object:
     file = path / "config.json"
     if not file.is_file():
         raise CheckpointError(f"{path} holds no config.json: give a folder made by `sciml train`")
-    config = _object(file, CONFIG)
+    config = json_object(file, CONFIG)
     axes = len(config["data"]["axes"])
     boundary, extent = config["data"].get("boundary") or [["", ""]] * axes, config["data"]["extent"]
     if config["format"] != "sciml-run" or {len(boundary), len(extent)} != {axes} or any(len(pair) != 2 for pair in boundary):
@@ -104,44 +108,50 @@ def _config(path: Path) -> Object:
     return config
 
 
-def _object(file: Path, kind: Mapping[str, Any]) -> dict[str, Any]:
+def json_object(file: Path, kind: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON object in `file`; raises CheckpointError where it is not of `kind`."""
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(file, str(error)) from None
+        raise damaged(file, str(error)) from None
     if fault := misfit(content, kind):
-        raise _damaged(file, fault)
+        raise damaged(file, fault)
     return content
 
 
-def _rows(file: Path) -> tuple[Object, ...]:
-    """Complete lines of ``metrics.jsonl``; what follows the last line break was interrupted."""
+def complete_rows(file: Path, kind: Mapping[str, Any]) -> tuple[Object, ...]:
+    """Complete lines of ``metrics.jsonl``, each of `kind`; what follows the last line break was interrupted."""
     if not file.is_file():
         return ()
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(file, str(error)) from None
-    if fault := misfit(rows, [ROW]):
-        raise _damaged(file, fault)
+        raise damaged(file, str(error)) from None
+    if fault := misfit(rows, [kind]):
+        raise damaged(file, fault)
     return tuple(rows)
 
 
 def _evaluation(file: Path) -> Object:
     """A CheckReport's JSON with the details that `sciml.training.evaluate` adds."""
-    report = _object(file, EVALUATION)
+    report = check_report(file, EVALUATION)
     if not report["details"]["data"]["shape"]:
-        raise _damaged(file, "details.data.shape is empty")
-    try:
-        for entry in report["checks"]:
-            _check(entry)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(file, f"checks: {error}") from None
+        raise damaged(file, "details.data.shape is empty")
     return report
 
 
-def _check(entry: Mapping[str, Any]) -> Check:
+def check_report(file: Path, kind: Mapping[str, Any]) -> dict[str, Any]:
+    """A CheckReport's JSON of `kind`, whose checks can be read; raises CheckpointError."""
+    report = json_object(file, kind)
+    try:
+        for entry in report["checks"]:
+            stored_check(entry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(file, f"checks: {error}") from None
+    return report
+
+
+def stored_check(entry: Mapping[str, Any]) -> Check:
     """Inverse of ``Check.to_dict``; null stands for a figure that was not finite."""
     expected, relation = entry["expected"], entry["relation"]
     if relation not in ("<=", ">=", "in"):
@@ -170,7 +180,7 @@ def _samples(file: Path) -> tuple[Sample, ...]:
             raise ValueError("its fields have different numbers of axes")
         return samples
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:  # DatasetError is a ValueError
-        raise _damaged(file, str(error) or type(error).__name__) from None
+        raise damaged(file, str(error) or type(error).__name__) from None
 
 
 def _sample(rank: str, arrays: Mapping[str, np.ndarray]) -> Sample:
@@ -188,10 +198,14 @@ def _sample(rank: str, arrays: Mapping[str, np.ndarray]) -> Sample:
 def _few_times(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """At most four of many snapshots, evenly spread, the last one among them; `outputs` themselves where they are no snapshots."""
     names = list(outputs)
-    if len(names) <= _SNAPSHOTS or not all("(t=" in name for name in names):
+    if not all("(t=" in name for name in names):
         return outputs
-    chosen = np.unique(np.linspace(0, len(names) - 1, _SNAPSHOTS).round().astype(int))
-    return {names[index]: outputs[names[index]] for index in chosen}
+    return {names[index]: outputs[names[index]] for index in few_of(len(names))}
+
+
+def few_of(times: int) -> list[int]:
+    """Which of so many times are shown: at most four, evenly spread, the last one among them."""
+    return sorted({int(index) for index in np.linspace(0, times - 1, min(times, _SNAPSHOTS)).round()})
 
 
 def _dataset(config: Object) -> tuple[Object | None, str, Recipe | None]:
@@ -217,5 +231,5 @@ def _growth(then: Mapping[str, int] | None, now: Mapping[Any, int]) -> str:
     return f"The dataset has grown since this run was trained on {sizes}; errors and commands below that name it mean the smaller one."
 
 
-def _damaged(file: Path, reason: str) -> CheckpointError:
+def damaged(file: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{file} is damaged ({' '.join(reason.split())[:160]}): restore it, or evaluate or train again")

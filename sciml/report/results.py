@@ -22,7 +22,7 @@ from sciml.report.fields import (
     png_data_uri,
     symmetric_limits,
 )
-from sciml.report.markup import Markup, check_table, element, facts, join, section, table
+from sciml.report.markup import Markup, check_table, element, facts, section, table
 from sciml.report.notation import duration, figure, percent, with_unit
 from sciml.report.profiles import profile_figures
 from sciml.report.record import RunRecord
@@ -56,7 +56,7 @@ def _curves(record: RunRecord) -> Markup:
     loss = _NORMS.get(str(record.config["settings"].get("loss")), "")
     names = {"train_loss": f"train loss ({loss})", "valid_relative_h1": "valid relative H1", "valid_relative_l2": "valid relative L2"}
     series = [
-        Series(label, [row["epoch"] for row in record.rows], [_finite(row.get(name)) for row in record.rows])
+        Series(label, [row["epoch"] for row in record.rows], [finite(row.get(name)) for row in record.rows])
         for name, label in names.items()
         if any(name in row for row in record.rows)
     ]
@@ -69,9 +69,9 @@ def accuracy_section(record: RunRecord) -> Markup:
         return section("Accuracy", element("p", NOT_EVALUATED, class_="note"), identifier="accuracy")
     details = record.details
     l2 = details["relative_l2"]
-    marks = {name: _finite(l2[key]) for name, key in (("median", "median"), ("90 % below", "p90"), ("worst", "worst"))}
+    marks = {name: finite(l2[key]) for name, key in (("median", "median"), ("90 % below", "p90"), ("worst", "worst"))}
     chart = histogram(
-        [_finite(value) for value in l2["per_sample"]],
+        [finite(value) for value in l2["per_sample"]],
         {name: value for name, value in marks.items() if np.isfinite(value)},
         x_label="relative L2 error",
         title="Errors of the samples",
@@ -115,7 +115,7 @@ def samples_section(record: RunRecord) -> Markup:
     note = "Truth and prediction share one scale within a sample; the difference has the same scale in all samples, so that they compare."
     if len(shape) == 3:
         note += f" Fields of {grid_text(shape)} cells are shown in their middle slice along z."
-    parts = [_sample(sample, differences, record.units) for sample in record.samples]
+    parts = [part for sample in record.samples for part in (_heading(sample), *sample_maps(sample, differences, record.units))]
     return section("Samples", element("p", note, class_="note"), *parts, identifier="samples")
 
 
@@ -126,8 +126,7 @@ def _profiles_section(record: RunRecord) -> Markup:
     parts = [element("p", "The difference has the same scale in all samples, so that they compare.", class_="note")]
     for sample in record.samples:
         others = [_number_or_side(name, values, record.units.get(name, "")) for name, values in sample.inputs.items() if values.ndim != 1]
-        charts = element("div", *profile_figures(sample, differences, record.units, length), class_="columns")
-        parts += [_heading(sample), charts, _further(others)]
+        parts += [_heading(sample), sample_profiles(sample, differences, record.units, length), _further(others)]
     return section("Samples", *parts, identifier="samples")
 
 
@@ -141,7 +140,13 @@ def _further(others: list[str]) -> Markup:
     return element("p", "Further inputs: " + "; ".join(others) + ".", class_="note") if others else Markup()
 
 
-def _sample(sample: Sample, differences: Mapping[str, Limits | None], units: Mapping[str, str]) -> Markup:
+def sample_profiles(sample: Sample, differences: Mapping[str, Limits | None], units: Mapping[str, str], length: float) -> Markup:
+    """Fields on an interval as charts of lines side by side."""
+    return element("div", *profile_figures(sample, differences, units, length), class_="columns")
+
+
+def sample_maps(sample: Sample, differences: Mapping[str, Limits | None], units: Mapping[str, str]) -> tuple[Markup, Markup]:
+    """Fields in the plane or in space as maps, and a sentence about the inputs that are none."""
     grid = next(iter(sample.truth.values())).shape
     pictures, others = [], []
     for name, values in sample.inputs.items():
@@ -157,7 +162,8 @@ def _sample(sample: Sample, differences: Mapping[str, Limits | None], units: Map
             _field(f"prediction: {name}", prediction, unit, OUTPUT_COLOURS, shared, sample.rank),
             _field("prediction − truth", sample.difference(name), unit, DIFFERENCE_COLOURS, differences[name], sample.rank),
         ]
-    return join((_heading(sample), element("div", *pictures, class_="fields"), _further(others)))
+    columns = "fields" if sample.grid_input is not None else "fields three"
+    return element("div", *pictures, class_=columns), _further(others)
 
 
 def _field(title: str, values: NDArray[Any], unit: str, colours: str, limits: Limits | None, rank: str) -> Markup:
@@ -224,5 +230,5 @@ def checks_section(record: RunRecord) -> Markup:
     return section("Checks", check_table(record.checks), identifier="checks")
 
 
-def _finite(value: Any) -> float:
+def finite(value: Any) -> float:
     return float("nan") if value is None else float(value)

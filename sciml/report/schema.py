@@ -1,7 +1,7 @@
 """What the JSON files of a run have to look like for a report to be made of them; files may come from a stranger.
 
 A kind is a tuple of types, a list ``[kind]`` of any length, a dict of kinds by key (a key that ends in ``?`` may be missing or null),
-or `Object` for a mapping whose values are only printed.
+`OBJECT` for a mapping whose values are only printed, or `NUMBERS` for one of figures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ TEXT = (str,)
 COUNT = (int,)
 NUMBER = (int, float, NoneType)  # null stands for a figure that was not finite
 OBJECT: dict[str, Any] = {}
+NUMBERS: dict[str, Any] = {"*": NUMBER}
 
 SUMMARY = {"mean": NUMBER, "median": NUMBER, "p90": NUMBER, "worst": NUMBER, "per_sample": [NUMBER]}
 TIMING = {"way": TEXT, "seconds": NUMBER, "relative_l2": NUMBER}
@@ -64,6 +65,22 @@ EVALUATION = {
     },
 }
 
+# ---- of a network on an equation
+EQUATION_CONFIG = {
+    "format": TEXT,
+    "settings": {"model": TEXT, "optimizer": TEXT, "points": COUNT, "steps": COUNT, "sample": COUNT},
+    "recipe": OBJECT,
+    "parameters": COUNT,
+    "environment?": ENVIRONMENT,
+}
+EQUATION_ROW = {"epoch": COUNT, "step": COUNT, "loss": NUMBER}
+EQUATION_EVALUATION = {
+    "checks": [CHECK],
+    "seconds": NUMBER,
+    "environment": ENVIRONMENT,
+    "details": {"relative_l2": NUMBERS, "rmse": NUMBERS, "reference": TEXT, "step": COUNT, "loss": NUMBER},
+}
+
 
 def misfit(value: Any, kind: Any, place: str = "") -> str:
     """Where `value` first differs from `kind`, as a dotted path with what is there; empty where it fits.
@@ -81,6 +98,8 @@ def misfit(value: Any, kind: Any, place: str = "") -> str:
         return f"{place or 'the content'} is {str(value)[:40]!r}"
     if isinstance(kind, list):
         faults = (misfit(item, kind[0], f"{place}[{number}]") for number, item in enumerate(value))
+    elif kind is NUMBERS:
+        faults = (misfit(item, NUMBER, f"{place}.{key}" if place else str(key)) for key, item in value.items() if item is not None)
     elif isinstance(kind, dict):
         faults = (_entry(value, key, part, place) for key, part in kind.items())
     else:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sciml.data.recipe import Recipe
 from sciml.fields import Constant, Law
 from sciml.problems import Evolving, Incompressible, Problem
-from sciml.report.commands import reproduce
 from sciml.report.markup import Markup, element, escape, facts, join, section
 from sciml.report.notation import duration, figure, with_unit
 from sciml.report.record import RunRecord
@@ -25,23 +25,24 @@ def problem_section(record: RunRecord) -> Markup:
     data, trained = record.data or {}, record.config["data"]
     intro = element("p", record.recipe.description) if record.recipe and record.recipe.description else Markup()
     if problem is None:
-        statement = element("p", "The arrays were imported without an equation, so nothing here can be checked against one.", class_="note")
+        equation = element("p", "The arrays were imported without an equation, so nothing here can be checked against one.", class_="note")
     else:
-        statement = element("p", _statement(problem), class_="equation")
+        equation = element("p", statement(problem), class_="equation")
     units = record.units
     rows = {
         "kind": problem.kind if problem else None,
-        "model sees": _named(record.config["inputs"], units),
-        "model predicts": _named(record.config["outputs"], units),
-        "random inputs": _laws(problem, random=True) if problem else None,
-        "fixed": _laws(problem, random=False) if problem else None,
+        "model sees": named(record.config["inputs"], units),
+        "model predicts": named(record.config["outputs"], units),
+        "random inputs": laws(problem, random=True) if problem else None,
+        "fixed": laws(problem, random=False) if problem else None,
         "times": ", ".join(f"{t:g}" for t in trained["times"]) if trained.get("times") else None,
-        "sides": _sides(trained.get("boundary"), trained["axes"]) if trained.get("boundary") else "not declared",
+        "sides": sides(trained.get("boundary"), trained["axes"]) if trained.get("boundary") else "not declared",
         "grid": f"{grid_text(trained['shape'])} cells on a box of {grid_text(trained['extent'])}",
         "symmetries": ", ".join(trained.get("symmetries") or ()) or "none",
     }
     note = element("p", record.data_note, class_="note") if record.data_note and not data else Markup()
-    return section("The problem", intro, statement, facts(rows), note, _recipe(record), identifier="problem")
+    recipe = whole_recipe(record.recipe) if record.recipe else Markup()
+    return section("The problem", intro, equation, facts(rows), note, recipe, identifier="problem")
 
 
 def _certificate(record: RunRecord) -> str:
@@ -89,18 +90,19 @@ def data_section(record: RunRecord) -> Markup:
     return section("The data", element("p", _code_spans(intro)), note, facts({**counts, **certificate, **identity}), identifier="data")
 
 
-def environment_section(record: RunRecord) -> Markup:
-    """Where the figures were made, and the commands that make them again."""
+def environment_section(
+    commands: Sequence[str], trained: Mapping[str, Any] | None, evaluated: Mapping[str, Any] | None, further: object = ""
+) -> Markup:
+    """The commands that make the figures again, what they need `further`, and where the figures were made."""
     blocks = []
-    if record.evaluation:
-        blocks += [element("h3", "Evaluated on"), facts(environment_facts(record.evaluation["environment"]))]
-    trained = record.config.get("environment")
-    if trained and (record.evaluation is None or trained != record.evaluation["environment"]):
+    if evaluated:
+        blocks += [element("h3", "Evaluated on"), facts(environment_facts(evaluated))]
+    if trained and trained != evaluated:
         blocks += [element("h3", "Trained on"), facts(environment_facts(trained))]
-    commands = element("pre", element("code", "\n".join(reproduce(record))))
+    listed = element("pre", element("code", "\n".join(commands)))
     return join(
         (
-            section("How to reproduce it", commands, identifier="reproduce"),
+            section("How to reproduce it", listed, further, identifier="reproduce"),
             section("Environment", *blocks, identifier="environment"),
         )
     )
@@ -122,7 +124,7 @@ def grid_text(numbers: Sequence[float]) -> str:
     return " × ".join(f"{number:g}" for number in numbers)
 
 
-def _statement(problem: Problem) -> Markup:
+def statement(problem: Problem) -> Markup:
     """The first line of the module that declares the problem: by custom the equation in words and symbols."""
     module = sys.modules[type(problem).__module__]
     return _code_spans((module.__doc__ or problem.kind).strip().partition("\n")[0])
@@ -134,11 +136,11 @@ def _code_spans(text: str) -> Markup:
     return join(element("code", part) if number % 2 else escape(part) for number, part in enumerate(parts))
 
 
-def _named(names: Sequence[str], units: Mapping[str, str]) -> str:
+def named(names: Sequence[str], units: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({units[name]})" if units.get(name, "1") not in ("", "1") else name for name in names)
 
 
-def _laws(problem: Problem, *, random: bool) -> str | None:
+def laws(problem: Problem, *, random: bool) -> str | None:
     """Parameters with their laws; boundary data of zero go without saying."""
     shown = []
     for name, law in problem.laws().items():
@@ -153,7 +155,7 @@ def _law(law: Law) -> str:
     return f"{law.kind.replace('_', ' ')} ({settings})" if settings else law.kind.replace("_", " ")
 
 
-def _sides(boundary: Sequence[Sequence[str]], axes: Sequence[str]) -> str:
+def sides(boundary: Sequence[Sequence[str]], axes: Sequence[str]) -> str:
     def both(low: str, high: str) -> str:
         return low if low == high == "periodic" else f"{low} on both" if low == high else f"{low} (low), {high} (high)"
 
@@ -165,8 +167,6 @@ def _source(source: Mapping[str, Any] | None) -> str | None:
     return "; ".join(f"{Path(entry['name']).name} (SHA-256 {entry['sha256']})" for entry in files) or None
 
 
-def _recipe(record: RunRecord) -> Markup:
-    if record.recipe is None:
-        return Markup()
-    text = json.dumps(json.loads(record.recipe.canonical_json()), indent=2)
+def whole_recipe(recipe: Recipe) -> Markup:
+    text = json.dumps(json.loads(recipe.canonical_json()), indent=2)
     return element("details", element("summary", "The whole recipe"), element("pre", element("code", text)))

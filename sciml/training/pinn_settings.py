@@ -110,7 +110,7 @@ def load_equation_recipe(
     if problem_overrides:
         raise RecipeError(f"training recipe {path} takes no --set: write the change into its table [problem]")
     described = {"name": path.stem, "title": path.stem}
-    described |= {name: content.pop(name) for name in ("title", "problem", "solver") if name in content}
+    described |= {name: content.pop(name) for name in ("title", "description", "problem", "solver", "data") if name in content}
     recipe = parse_recipe(described, path)
     return recipe, EquationSettings(**{**content, **overrides})
 
