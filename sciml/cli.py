@@ -29,6 +29,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a dataset.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")]
+_FROM_DATA, _FROM_EQUATION = "Operators, from data", "Networks, from an equation (--model pinn or lpinn)"
 Split = Annotated[str, typer.Option(help="train, valid or test.")]
 
 
@@ -197,23 +198,37 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
     model: Annotated[str | None, typer.Option(help="fno, tfno or uno, from data; pinn or lpinn, from the equation.")] = None,
     hidden_channels: Annotated[int | None, typer.Option(min=1, help="Width of the network.")] = None,
-    modes: Annotated[int | None, typer.Option(min=1, help="Fourier modes kept along each axis.")] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples in one step.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adamw.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Largest step of the schedule.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of the optimizer.")] = None,
-    loss: Annotated[str | None, typer.Option(help="h1 or l2, relative.")] = None,
-    augment: Annotated[bool | None, typer.Option("--augment/--no-augment", help="Use the symmetries that the dataset declares.")] = None,
-    network: Annotated[str | None, typer.Option(help="Of a pinn: mlp, modified_mlp or piratenet.")] = None,
-    points: Annotated[int | None, typer.Option(min=4, help="Of a pinn: collocation points.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of a pinn: steps of the optimizer.")] = None,
-    sample: Annotated[int | None, typer.Option(min=0, help="Of a pinn: which sample of the train split.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of a pinn: override an entry of the recipe (repeatable).")
+    layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers, or of a pinn's hidden ones.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="From data: adamw. From an equation: sven, gauss-newton, levenberg-marquardt, geodesic-lm, spring, ssbroyden, ssbfgs, "
+            "lbfgs or adam."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Largest step of the schedule; of most on equations, a factor.")] = None,
+    modes: Annotated[int | None, typer.Option(min=1, help="Fourier modes kept along each axis.", rich_help_panel=_FROM_DATA)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split.", rich_help_panel=_FROM_DATA)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples in one step.", rich_help_panel=_FROM_DATA)] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of the optimizer.", rich_help_panel=_FROM_DATA)] = None,
+    loss: Annotated[str | None, typer.Option(help="h1 or l2, relative.", rich_help_panel=_FROM_DATA)] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option("--augment/--no-augment", help="Use the symmetries that the dataset declares.", rich_help_panel=_FROM_DATA),
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="mlp, modified_mlp or piratenet.", rich_help_panel=_FROM_EQUATION)] = None,
+    points: Annotated[int | None, typer.Option(min=4, help="Collocation points.", rich_help_panel=_FROM_EQUATION)] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the optimizer.", rich_help_panel=_FROM_EQUATION)] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=0, help="Which sample of the recipe's train split.", rich_help_panel=_FROM_EQUATION)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override an entry of a dataset's recipe (repeatable).", rich_help_panel=_FROM_EQUATION
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, points, order and augmentation.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -295,7 +310,9 @@ def evaluate(
 def report(
     run: Run,
     out: Annotated[Path, typer.Option(help="The page to write; its JSON twin lies beside it.")],
-    picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw the median sample into a file of its own.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Also draw the median sample, or a pinn's fields, into a file.")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML page about an evaluated run, and the same as JSON."""
     from sciml.report import write_report

@@ -202,6 +202,8 @@ def _fields_section(record: EquationRecord) -> Markup:
         note = "Truth and prediction share one scale. "
     if isinstance(record.recipe.problem, Evolving):
         note += "The difference has the same scale at all times. "
+    if {"pressure", "velocity_x"} <= set(record.recipe.problem.outputs):
+        note += "The pressure is known up to a constant and is shown without its mean. "
     if grid.dimension == 3:
         note += f"Fields of {grid_text(grid.shape)} cells are shown in their middle slice along z."
     return section("Fields", element("p", note.strip(), class_="note") if note else Markup(), *drawn, identifier="fields")

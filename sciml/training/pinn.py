@@ -216,7 +216,7 @@ def _evaluated(run: Folder[EquationConfig], pinn: PINN, problem: _Problem, rows:
     ]
     details = {
         "relative_l2": errors,
-        "rmse": {name: float(np.sqrt(np.mean((found[name] - values) ** 2))) for name, values in right.values.items()},
+        "rmse": right.rmse(found),
         "reference": right.source,
         "step": best["step"],
         "loss": best["loss"],

@@ -69,6 +69,15 @@ def test_a_flow_is_marched(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(dissipation) > 2 / 40 * float(energy)  # no wave is longer than the side
 
 
+def test_a_network_conducts_heat_around_a_hole(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [code for code in PYTHON if "PINN" in code]
+    exec(code, {})
+    loss, above, below = (float(word) for word in capsys.readouterr().out.replace("[", " ").replace("]", " ").split())
+    assert loss < 1e-4
+    assert abs(above - 0.5) < 2e-3  # by symmetry, whatever the hole
+    assert abs(below - 0.5) < 2e-3
+
+
 def test_every_key_of_a_recipe_is_listed_with_its_default() -> None:
     rows = dict(re.findall(r"^\| (`\[?\w+.*?|top) \| (.*) \|$", README, flags=re.MULTILINE))
     listed = {name: set(re.findall(r"`(\w+)`", keys)) for name, keys in rows.items()}

@@ -142,6 +142,20 @@ def test_an_interval_is_shown_as_lines(tmp_path):
     assert (width, height) == (int(110 * 11 / 3 * 2), int(110 * 4 * 2.9))
 
 
+def test_a_pressure_is_shown_without_its_mean(tmp_path):
+    path = tmp_path / "lid.toml"
+    path.write_text('model = "pinn"\n[problem]\nkind = "cavity"\nresolution = 8\nviscosity = 0.1\nspeed_y_high = 1.0\n')
+    run = trained(tmp_path / "run", path, steps=2)
+    arrays = dict(np.load(run / "predictions.npz"))
+    np.savez(run / "predictions.npz", **{**arrays, "prediction/pressure": arrays["truth/pressure"] + 5.0})
+    (sample,) = read_equation(run).samples
+    np.testing.assert_allclose(sample.difference("pressure"), 0.0, atol=1e-12)
+    page, twin = page_of(run, tmp_path)
+    assert "shown without its mean" in page
+    assert twin["fields"] == ["velocity_x", "velocity_y", "pressure"]
+    assert page.count('class="map"') == 9
+
+
 def test_the_picture_shows_truth_prediction_and_difference(run, tmp_path):
     write_report(run, tmp_path / "page.html", picture=tmp_path / "page.png")
     picture = imread(tmp_path / "page.png")[..., :3]

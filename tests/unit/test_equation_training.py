@@ -104,6 +104,10 @@ def test_errors_of_a_pressure_leave_its_constant_out():
     reference = Reference(np.zeros((3, 2)), values, (3,), "by hand")
     found = reference.errors({"velocity_x": np.array([1.0, 1.0, 2.0]), "pressure": np.array([11.0, 12.0, 13.0])})
     assert found["pressure"] == 0
+    assert reference.rmse({"velocity_x": np.array([1.0, 1.0, 4.0]), "pressure": np.array([11.0, 12.0, 13.0])}) == {
+        "velocity_x": pytest.approx(np.sqrt(3)),
+        "pressure": 0,
+    }
     assert found["velocity_x"] == pytest.approx(1 / np.sqrt(3))
 
 
