@@ -81,6 +81,22 @@ def relative_error(found: Mapping[str, Array], exact: Mapping[str, Array], weigh
     return math.sqrt(error / sum(float(weights @ exact[name] ** 2) for name in exact))
 
 
+def on_boundary(pinn: PINN, count: int = 100) -> float:
+    """The largest deviation from the given values, at `count` points of each boundary piece; of a flow in time at random times."""
+    form = pinn.form
+    deviations = [0.0]
+    for name, conditions in form.conditions.items():
+        for condition in conditions:
+            if condition.kind != "dirichlet":
+                continue
+            x = form.geometry.boundary(count, [condition.part]).points
+            if form.duration is not None:
+                x = np.column_stack([x, np.random.default_rng(0).random(len(x)) * form.duration])
+            value = condition.value(*x.T) if callable(condition.value) else condition.value
+            deviations.append(float(np.abs(pinn.predict(x)[name] - value).max()))
+    return max(deviations)
+
+
 def error_map(title: str, x: Array, y: Array, errors: Array) -> Figure:
     """The decimal logarithm of errors of shape (ny, nx)."""
     return field(title, "log10 of the error", x, y, np.log10(np.maximum(errors, _FLOOR)))

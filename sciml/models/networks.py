@@ -55,26 +55,29 @@ class Coordinates(Jetted):
     ----------
     low, high : ends of every axis.
     periodic : whether an axis closes; periodicity is then exact.
+    features : functions of the coordinates that follow them.
     """
 
-    def __init__(self, low: Sequence[float], high: Sequence[float], periodic: Sequence[bool]) -> None:
+    def __init__(
+        self, low: Sequence[float], high: Sequence[float], periodic: Sequence[bool], features: Sequence[Callable[..., Any]] = ()
+    ) -> None:
         super().__init__()
-        self.axes = list(zip(low, high, periodic, strict=True))
+        self.axes, self.features = list(zip(low, high, periodic, strict=True)), list(features)
 
     @property
     def outputs(self) -> int:
-        return sum(2 if periodic else 1 for _, _, periodic in self.axes)
+        return sum(2 if periodic else 1 for _, _, periodic in self.axes) + len(self.features)
 
     def body(self, x: Value, apply: Apply, parameter: Parameter) -> Value:
+        columns = [x.column(k) if isinstance(x, Channels) else x[:, k : k + 1] for k in range(len(self.axes))]
         found = []
-        for k, (low, high, periodic) in enumerate(self.axes):
-            column = x.column(k) if isinstance(x, Channels) else x[:, k : k + 1]
+        for column, (low, high, periodic) in zip(columns, self.axes, strict=True):
             if periodic:
                 angle = (column - low) * (2 * math.pi / (high - low))
                 found += [angle.cos(), angle.sin()]
             else:
                 found.append((column - (low + high) / 2) * (2 / (high - low)))
-        return _beside(found)
+        return _beside([*found, *(feature(*columns) for feature in self.features)])
 
 
 class FourierFeatures(Jetted):

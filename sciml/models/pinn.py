@@ -55,7 +55,8 @@ class PINN(nn.Module):
         self.form = form
         self.conditions = hard_conditions(form)
         outputs = len(form.outputs) * (2 if self.conditions.neumann else 1)
-        self.network = coordinate_network(Coordinates(form.low, form.high, form.closed), outputs, **settings)  # type: ignore[arg-type]
+        inputs = Coordinates(form.low, form.high, form.closed, form.features)
+        self.network = coordinate_network(inputs, outputs, **settings)  # type: ignore[arg-type]
 
     def frame(self, points: Array | Tensor) -> Frame:
         """For points of shape (N, coordinates), time last."""

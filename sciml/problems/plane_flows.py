@@ -127,10 +127,15 @@ def cylinder_in_channel(reynolds_number: float = 20.0) -> StrongForm:
 
     Lengths are in diameters and velocities in means of the inflow, so that the drag coefficient is twice the force. The parabola
     ``6 y (H - y) / H^2`` enters; at the outflow pressure and cross velocity vanish, from which ``du/dx = 0`` follows by continuity: this is
-    where parallel flow leaves without stress, as the benchmark has it.
+    where parallel flow leaves without stress, as the benchmark has it. The features are the coordinates of the point inverted in the
+    cylinder, which unfold what happens within a few radii of it.
     """
     _positive(reynolds_number=reynolds_number)
     (length, height), (a, b) = CHANNEL, CENTRE
+
+    def inverted(x: Any, y: Any) -> tuple[Any, Any]:
+        near = RADIUS / ((x - a) * (x - a) + (y - b) * (y - b))
+        return (x - a) * near, (y - b) * near
 
     def around(x: Any, y: Any) -> Any:
         """1 - radius^2 / r^2: zero on the cylinder."""
@@ -146,7 +151,8 @@ def cylinder_in_channel(reynolds_number: float = 20.0) -> StrongForm:
         P: (Condition("x_high", "dirichlet", 0.0),),
     }
     geometry = Box((0.0, 0.0), (length, height)) - Disk(CENTRE, RADIUS, part="cylinder")
-    return _form(geometry, 1 / reynolds_number, conditions)
+    features = (lambda x, y: inverted(x, y)[0], lambda x, y: inverted(x, y)[1])
+    return _form(geometry, 1 / reynolds_number, conditions, features=features)
 
 
 def _channel(

@@ -51,6 +51,8 @@ class StrongForm:
     initial : of each output its value at time 0; outputs that are not named have none. Empty for a steady problem.
     exact : of each output the exact solution; None where none is known.
     weights : of the mean squares of the equations; empty for 1 each.
+    features : further inputs of a network, functions of the coordinates in plain arithmetic and about 1 in size, that unfold what happens
+        on scales far below that of the domain; empty for none.
     """
 
     geometry: Shape
@@ -64,6 +66,7 @@ class StrongForm:
     initial: Mapping[str, Function] = field(default_factory=dict)
     exact: Mapping[str, Function] | None = None
     weights: tuple[float, ...] = ()
+    features: tuple[Callable[..., Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name, conditions in self.conditions.items():

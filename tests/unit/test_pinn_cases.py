@@ -2,13 +2,21 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from sciml.checks import CheckReport
 from sciml.errors import InputError
+from sciml.models.channels import Channels, coordinates, stack
+from sciml.models.networks import Coordinates
+from sciml.models.taylor import forward_jet
+from sciml.problems.plane_flows import CENTRE, CHANNEL, RADIUS, cylinder_in_channel
 from solvers.flow import Side, StreamfunctionFlow, StreamfunctionProblem, solve_streamfunction
-from validation.cases import pinn_cavity
+from validation.cases import pinn_cavity, pinn_cylinder
+from validation.networks import train
 
 QUICK = {"re": 40.0, "width": 12, "points": 16, "steps": 60}
 
@@ -72,3 +80,71 @@ def test_the_cavity_at_re_1000_is_right_to_a_hundredth() -> None:
     report = pinn_cavity.run()
     assert failed(report) == []
     assert report.details["relative error of velocity"] < 5e-3
+
+
+CIRCULATION, STREAM = 1.7, 0.8
+
+
+def potential_flow(points: np.ndarray) -> Channels:
+    """Around a cylinder with circulation: a solution of the Navier-Stokes equations whose force Kutta and Joukowski tell."""
+    x = coordinates(torch.as_tensor(points))
+    dx, dy = x.column(0) - CENTRE[0], x.column(1) - CENTRE[1]
+    square = 1.0 / (dx * dx + dy * dy)
+    swirl = CIRCULATION / (2 * np.pi)
+    u = STREAM * (1.0 - RADIUS**2 * (dx * dx - dy * dy) * square * square) - swirl * dy * square
+    v = -2 * STREAM * RADIUS**2 * dx * dy * square * square + swirl * dx * square
+    return stack([u, v, (u * u + v * v) * -0.5])
+
+
+def test_both_forces_are_those_of_kutta_and_joukowski() -> None:
+    flow = SimpleNamespace(frame=lambda points: points, fields=potential_flow)
+    expected = (0.0, -STREAM * CIRCULATION)
+    np.testing.assert_allclose(pinn_cylinder.surface_force(flow), expected, atol=1e-10)
+    np.testing.assert_allclose(pinn_cylinder.momentum_balance(flow), expected, atol=1e-5)
+
+
+def test_a_shear_flow_pulls_at_a_box_by_its_viscous_stress() -> None:
+    def shear(points: np.ndarray) -> Channels:
+        """u = y^2: the stress ``2 y / Re`` on top and bottom of the box does not balance, and no momentum leaves on the whole."""
+        x = coordinates(torch.as_tensor(points))
+        y = x.column(1)
+        return stack([y * y, 0.0 * y, 0.0 * y])
+
+    (x_low, y_low), (x_high, y_high) = pinn_cylinder.CONTROL.low, pinn_cylinder.CONTROL.high
+    flow = SimpleNamespace(frame=lambda points: points, fields=shear)
+    expected = ((x_high - x_low) * 2 * (y_high - y_low) / pinn_cylinder.RE, 0.0)
+    np.testing.assert_allclose(pinn_cylinder.momentum_balance(flow), expected, atol=1e-12)
+
+
+def test_points_lie_in_the_fluid_and_half_of_them_near_the_cylinder() -> None:
+    points = pinn_cylinder.collocation_points(1000, 0)
+    r = np.hypot(*(points - np.array(CENTRE)).T)
+    assert len(points) == 1000
+    assert ((points > 0) & (points < CHANNEL)).all()
+    assert r.min() > RADIUS
+    assert (r < pinn_cylinder.NEAR * RADIUS).sum() >= 500
+
+
+def test_features_follow_the_coordinates_with_their_derivatives() -> None:
+    form = cylinder_in_channel()
+    inputs = Coordinates(form.low, form.high, form.closed, form.features)
+    points = torch.as_tensor(pinn_cylinder.collocation_points(50, 0))
+    found = forward_jet(inputs, coordinates(points))
+    torch.testing.assert_close(inputs(points), found.value)
+    assert inputs.outputs == found.value.shape[1] == 4
+    near = RADIUS * (points - torch.tensor(CENTRE)) / ((points - torch.tensor(CENTRE)) ** 2).sum(dim=1, keepdim=True)
+    torch.testing.assert_close(found.value[:, 2:], near)
+    assert float(found.laplacian[:, 2:].abs().max()) < 1e-9  # inverted coordinates are harmonic
+
+
+def test_a_small_network_finds_the_drag_to_two_hundredths() -> None:
+    form, points = pinn_cylinder.strong_form(), pinn_cylinder.collocation_points(800, 0)
+    pinn = train([(form, 60)], points, kind="modified_mlp", width=20, depth=2).pinn
+    for force in (pinn_cylinder.surface_force(pinn), pinn_cylinder.momentum_balance(pinn)):
+        assert 2 * force[0] == pytest.approx(5.57953523384, rel=2e-2)
+    assert pinn_cylinder.flow_rate(pinn, 10.0) == pytest.approx(1.0, abs=2e-2)
+
+
+@pytest.mark.slow
+def test_the_cylinder_passes() -> None:
+    assert failed(pinn_cylinder.run()) == []

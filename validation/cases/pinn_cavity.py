@@ -24,7 +24,7 @@ from sciml.problems.incompressible import Cavity
 from sciml.problems.strong_form import StrongForm
 from solvers.flow import Side, StreamfunctionFlow, StreamfunctionProblem, solve_streamfunction
 from validation.figures import field, lines
-from validation.networks import Trained, error_map, on_grid, relative_error, train
+from validation.networks import Trained, error_map, on_boundary, on_grid, relative_error, train
 from validation.options import check_between
 
 Array = NDArray[np.float64]
@@ -56,7 +56,7 @@ def run(*, re: float = 1000.0, width: int = 24, points: int = 35, steps: int = 1
     checks = [
         Check("relative error of velocity in the mean square", error, "<=", gate, reference=judge, status="converged"),
         Check("spectral solver: the same change from 8 degrees fewer", own, "<=", 1e-2 * gate, reference="own convergence"),
-        Check("largest deviation on the walls", _on_walls(trained), "<=", 1e-14, reference="hard conditions", status="exact"),
+        Check("largest deviation on the walls", on_boundary(trained.pinn), "<=", 1e-14, reference="hard conditions", status="exact"),
         Check(
             "largest deviation of u and v on the centre lines",
             max(float(np.abs(a - b).max()) for a, b in _centre_lines(trained, flow)[1:]),
@@ -112,17 +112,6 @@ def velocity(flow: StreamfunctionFlow, points: int) -> dict[str, Array]:
     nodes = (np.polynomial.legendre.leggauss(points)[0] + 1) / 2
     jet = flow.jet(nodes, nodes)
     return {U: jet.psi_y.ravel(), V: -jet.psi_x.ravel()}
-
-
-def _on_walls(trained: Trained) -> float:
-    form = trained.pinn.form
-    deviations = []
-    for name, conditions in form.conditions.items():
-        for condition in conditions:
-            x = form.geometry.boundary(100, [condition.part]).points
-            value = condition.value(*x.T) if callable(condition.value) else condition.value
-            deviations.append(float(np.abs(trained.pinn.predict(x)[name] - value).max()))
-    return max(deviations)
 
 
 def _centre_lines(trained: Trained, flow: StreamfunctionFlow) -> tuple[Array, tuple[Array, Array], tuple[Array, Array]]:
