@@ -4,6 +4,7 @@ For a layer with weight W, inputs a and gradients g of its outputs, KFAC approxi
 means of ``a a^T`` and ``g g^T``, which it has to invert. MKOR (Mozaffari, Li, Zhang and Mehri Dehnavi 2023, "MKOR: momentum-enabled
 Kronecker-factor-based optimizer using rank-1 updates", NeurIPS) takes one vector for each factor and step, the mean over the batch, and
 updates the inverses H in O(d^2). The layer's gradient becomes ``H_G grad H_A``, of its old norm, and goes to any first-order optimizer.
+(These two products are O(d^3), as they are in KFAC: what MKOR saves is the inversion.)
 
 One averaged vector for each layer is a crude picture of a batch; that of a PINN's residual, in whose layers derivatives travel beside
 values, it does not fit at all. MKOR is for operators trained on samples.
@@ -35,20 +36,31 @@ def rank_one_update(H: Tensor, v: Tensor, decay: float, update: Update) -> tuple
     decay : gamma, in (0, 1].
     update : ``"exact"``, the inverse of ``gamma H^-1 + (1 - gamma) v v^T`` by Sherman and Morrison,
         ``(H - (1 - gamma) H v v^T H / (gamma + (1 - gamma) v^T H v)) / gamma``; or ``"paper"``, the published
-        ``gamma H + (1 - gamma) H v v^T H / (gamma^2 (1 + gamma (1 - gamma) v^T H v))``, which is the inverse of nothing in particular:
-        the sign of its second term keeps H positive definite but lets it grow along v.
+        ``gamma H + (1 - gamma) H v v^T H / (gamma^2 (1 + gamma (1 - gamma) v^T H v))``, which is the inverse of nothing in particular: its
+        second term has the sign that keeps H positive definite, and that makes it grow along v, up to ``gamma + gamma^-3`` times with every
+        update where ``v^T H v`` is near 1 or above, while it decays everywhere else.
     """
     Hv = H @ v[:, None]
     vHv = float((v[None] @ Hv)[0, 0])
     if update == "exact":
-        return torch.addmm(H, Hv, Hv.T, beta=1 / decay, alpha=-(1 - decay) / (decay * (decay + (1 - decay) * vHv))), vHv
-    return torch.addmm(H, Hv, Hv.T, beta=decay, alpha=(1 - decay) / (decay**2 * (1 + decay * (1 - decay) * vHv))), vHv
+        keep, change = 1 / decay, -(1 - decay) / (decay * (decay + (1 - decay) * vHv))
+    else:
+        keep, change = decay, (1 - decay) / (decay**2 * (1 + decay * (1 - decay) * vHv))
+    new = torch.addmm(H, Hv, Hv.T, beta=keep, alpha=change)
+    # The last bits of the product are not symmetric, and nothing damps an antisymmetric part: it grows by 1 / decay with every update, and
+    # H is indefinite after several hundred, in float64 too (as in recursive least squares with forgetting).
+    return (new + new.T) / 2, vHv
 
 
 def looks_definite(H: Tensor) -> bool:
     """Whether H is finite with a positive diagonal and no negative 2 x 2 minor: necessary for a definite matrix, in O(d^2)."""
     d = H.diagonal()
     return bool(torch.isfinite(H).all()) and bool((d > 0).all()) and bool((torch.outer(d, d) >= H**2).all())
+
+
+def is_definite(H: Tensor) -> bool:
+    """Whether Cholesky's factorisation of H exists, in O(d^3)."""
+    return int(torch.linalg.cholesky_ex(H)[1]) == 0
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,9 @@ class MKOR(torch.optim.Optimizer):
     update : see `rank_one_update`.
     decay : gamma of the running means; 1 keeps the factors at the identity.
     inv_freq : steps from one update of the factors to the next.
-    largest : entry of an inverse from which on it is drawn towards the identity, ``H <- 0.9 H + 0.1 I``; math.inf for never. A direction
-        that no vector has had for k updates has grown by ``gamma^-k`` in the exact inverse, and is noise by then.
+    largest : entry of an inverse from which on it is drawn towards the identity, as far as brings it back to this bound; math.inf for
+        never. A direction that no vector has had for k updates has grown by ``gamma^-k`` in the exact inverse, and is noise by then. (The
+        released program draws by a tenth where an entry exceeds 2, which holds no bound when gamma is below 0.9.)
     factor_dtype : of the inverses as they are stored; None for that of the layer, in which they are computed in any case.
     hybrid : when to go on without preconditioning; None for never. `step` needs a closure then, for the loss.
 
@@ -136,9 +149,9 @@ class MKOR(torch.optim.Optimizer):
 
     Notes
     -----
-    The checks of definiteness cost O(d^2): what `looks_definite` says of a new inverse, the sign of ``v^T H v``, and in every step that of
-    the product of gradient and preconditioned gradient. An indefinite factor may pass the first two, but cannot turn a step uphill. Factors
-    that fail start again at the identity.
+    Rounding can make an inverse indefinite, with `factor_dtype` in half precision at least. Every update is checked by `looks_definite` and
+    the sign of ``v^T H v``, every d-th one by Cholesky's factorisation, which is O(d^2) an update, and every step by the sign of the
+    product of gradient and preconditioned gradient: no factor turns a step uphill. One that fails starts again at the identity.
     """
 
     requires_residuals = False
@@ -263,13 +276,15 @@ class MKOR(torch.optim.Optimizer):
         for name, v in zip(("A", "G"), seen, strict=True):
             H = getattr(layer, name)
             new, vHv = rank_one_update(H.to(v.dtype), v, self.decay, self.update)
-            size = float(new.abs().max())
+            size = float(new.diagonal().max())  # no entry of a definite matrix is larger
             if self.largest < size < math.inf:
-                new = 0.9 * new
-                new.diagonal().add_(0.1)
-            new = new.to(H.dtype)
-            if vHv >= 0 and looks_definite(new.to(v.dtype)):
-                H.copy_(new)
+                part = (self.largest - 1) / (size - 1)
+                new = part * new
+                new.diagonal().add_(1 - part)
+            rounded = new.to(H.dtype).to(v.dtype)
+            every_dth = (self.info["steps"] // self.inv_freq + 1) % len(H) == 0
+            if vHv >= 0 and looks_definite(rounded) and (not every_dth or is_definite(rounded)):
+                H.copy_(rounded)
             else:
                 self._reset(layer, (name,))
 

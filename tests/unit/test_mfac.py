@@ -75,7 +75,7 @@ def test_steps_are_those_of_the_dense_inverse_before_and_after_the_history_wraps
 
 
 def test_single_precision_is_as_good_as_its_numbers() -> None:
-    """Gradients that are nearly collinear beside the damping: with their products in single precision the step is wrong in the third digit."""
+    """Gradients that are nearly collinear beside the damping: products in single precision would spoil the third digit."""
     m, d, damping = 16, 3000, 1e-4
     gradients = (drawn(1, d) + 0.01 * drawn(2 * m, d, seed=3)).float()
     parameter = nn.Parameter(torch.zeros(d))
