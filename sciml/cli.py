@@ -201,7 +201,7 @@ def train(
     layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples in one step.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adamw, mfac, mkor or mkor-h.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Of an operator: adamw, mfac, mkor or mkor-h; of a pinn: sven and others.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest step of the schedule.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the optimizer.")] = None,
     loss: Annotated[str | None, typer.Option(help="h1 or l2, relative.")] = None,
