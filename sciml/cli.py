@@ -29,7 +29,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a dataset.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")]
-_FROM_DATA, _FROM_EQUATION = "Operators, from data", "Networks, from an equation (--model pinn or lpinn)"
+_FROM_DATA, _FROM_EQUATION = "Operators, from data", "Networks, from an equation (--model pinn)"
 Split = Annotated[str, typer.Option(help="train, valid or test.")]
 
 
@@ -196,14 +196,14 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
-    model: Annotated[str | None, typer.Option(help="fno, tfno or uno, from data; pinn or lpinn, from the equation.")] = None,
+    model: Annotated[str | None, typer.Option(help="fno, tfno or uno, from data; pinn, from the equation.")] = None,
     hidden_channels: Annotated[int | None, typer.Option(min=1, help="Width of the network.")] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers, or of a pinn's hidden ones.")] = None,
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="From data: adamw. From an equation: sven, gauss-newton, levenberg-marquardt, geodesic-lm, spring, ssbroyden, ssbfgs, "
-            "lbfgs or adam."
+            help="From data: adamw, mfac, mkor or mkor-h. From an equation: sven, gauss-newton, levenberg-marquardt, geodesic-lm, spring, "
+            "ssbroyden, ssbfgs, lbfgs or adam."
         ),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest step of the schedule; of most on equations, a factor.")] = None,
@@ -254,7 +254,7 @@ def train(
             print_figures(asdict(train_equation(recipe, out, equation_settings, progress=progress)), as_json)
         return
     if overrides:
-        raise InputError("--set changes the recipe of a problem, which only --model pinn and lpinn read; drop it")
+        raise InputError("--set changes the recipe of a problem, which only --model pinn reads; drop it")
     if path is not None:
         settings = load_direction_settings(path, given)
         from sciml.training import train_direction

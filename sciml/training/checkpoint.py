@@ -131,9 +131,10 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], or
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], origin: Path) -> None:
-    """Load the moments of a stored AdamW; its settings stay as they are, since the config of the run decides them.
+    """Load the state of a stored optimizer; its settings stay as they are, since the config of the run decides them.
 
-    Raises CheckpointError where the moments are not those of the optimizer's own parameters.
+    Raises CheckpointError where what it holds for single parameters are not AdamW's moments of the optimizer's own, and where the
+    optimizer refuses the rest.
     """
     groups = optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -144,7 +145,10 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], o
         raise _damaged(origin, error) from None
     if not fits:
         raise CheckpointError(f"{origin} is the optimizer of another model; restore it, or remove the run folder and train again")
-    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+    try:
+        optimizer.load_state_dict({**state, "param_groups": groups})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(origin, error) from None
 
 
 def _is_moment(entry: Mapping[str, torch.Tensor], parameter: torch.Tensor) -> bool:

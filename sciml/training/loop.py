@@ -113,7 +113,7 @@ class _Loop:
         self.elements = _elements(settings, train_split)
         self.loss = make_loss(settings.loss, spacing(train_split), periodic(train_split))
         self.relative_h1 = RelativeH1(spacing(train_split), periodic(train_split))
-        self.network = _initial_network(settings, self.inputs, self.outputs, dimension)
+        self.network = _initial_network(settings, self.inputs, self.outputs, dimension).to(fabric.device)
         self.optimizer = build_optimizer(settings.optimizer, self.network, settings)
         self.module, self.fabric_optimizer = fabric.setup(PhysicalOutput(self.network, self.outputs, dimension), self.optimizer)
 
@@ -181,9 +181,14 @@ class _Loop:
             parameter_group["lr"] = rate
         self.fabric_optimizer.zero_grad()
         loss = self.loss(self.module(inputs), truth)
-        self.fabric.backward(loss)
-        self.fabric_optimizer.step()
-        return float(loss.detach())
+        if math.isfinite(value := float(loss.detach())):
+            self.fabric.backward(loss)
+            try:
+                self.fabric_optimizer.step(lambda: value)
+            except FloatingPointError as error:
+                peak = self.settings.learning_rate
+                raise SettingsError(f"learning_rate = {peak:g} made a gradient without a step ({error}); choose a smaller one") from None
+        return value
 
     def _validate(self) -> tuple[float, float]:
         """Mean relative L2 and H1 error over the valid split."""

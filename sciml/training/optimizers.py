@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
+from sciml.optimizers import MFAC, MKOR, RateSwitch
 from sciml.training.settings import TrainSettings
+
+_HISTORY = 32  # gradients that M-FAC keeps, each as large as the network; all of them are in every checkpoint
 
 
 def build_optimizer(name: str, model: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -18,4 +22,22 @@ def _adamw(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optim
     return torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
-_BUILDERS: dict[str, Callable[[torch.nn.Module, TrainSettings], torch.optim.Optimizer]] = {"adamw": _adamw}
+def _mfac(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    return MFAC(model.parameters(), settings.learning_rate, _HISTORY, weight_decay=settings.weight_decay)
+
+
+def _mkor(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    return MKOR(model, settings.learning_rate, partial(torch.optim.AdamW, weight_decay=settings.weight_decay))
+
+
+def _mkor_h(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    inner = partial(torch.optim.AdamW, weight_decay=settings.weight_decay)
+    return MKOR(model, settings.learning_rate, inner, hybrid=RateSwitch())
+
+
+_BUILDERS: dict[str, Callable[[torch.nn.Module, TrainSettings], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "mfac": _mfac,
+    "mkor": _mkor,
+    "mkor-h": _mkor_h,
+}

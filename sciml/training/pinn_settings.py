@@ -17,7 +17,7 @@ from sciml.training.direction_settings import find_training_recipe, read_trainin
 from sciml.training.run_config import Record
 
 #: Kinds of networks that are trained on an equation instead of on data.
-EQUATION_MODELS = ("pinn", "lpinn")
+EQUATION_MODELS = ("pinn",)
 #: What they can be trained by.
 EQUATION_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "geodesic-lm", "spring", "ssbroyden", "ssbfgs", "lbfgs", "adam")
 _MINI_BATCH = ("adamw", "mfac", "mkor", "mkor-h", "muon")
@@ -28,7 +28,7 @@ class EquationSettings(Settings):
 
     Parameters
     ----------
-    model : "pinn", or "lpinn" for transport in the coordinates of the particles.
+    model : what a recipe of this kind names.
     network : "mlp", "modified_mlp" or "piratenet".
     width, layers : units of a hidden layer, and number of those.
     activation : "tanh", "sine", "silu", "gelu" or "softplus".
@@ -45,7 +45,7 @@ class EquationSettings(Settings):
     seed : of weights, points and sketches.
     """
 
-    model: Literal["pinn", "lpinn"] = "pinn"
+    model: Literal["pinn"] = "pinn"
     network: Literal["mlp", "modified_mlp", "piratenet"] = "mlp"
     width: int = Field(default=24, ge=1, le=1024)
     layers: int = Field(default=2, ge=1, le=16)

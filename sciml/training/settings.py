@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from sciml.models.settings import OperatorSettings
 
 #: What an operator can be trained by; `sciml.training.optimizers` builds them.
-OPTIMIZERS = ("adamw",)
+OPTIMIZERS = ("adamw", "mfac", "mkor", "mkor-h")
 #: What needs the residuals of one equation, or the same loss in every step: nothing for mini-batches of samples.
 RESIDUAL_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "geodesic-lm", "spring", "ssbroyden", "ssbfgs")
 
@@ -26,11 +26,12 @@ class TrainSettings(OperatorSettings):
     ----------
     epochs : passes over the train split.
     batch_size : samples in one step; the last batch of an epoch may be smaller.
-    optimizer : one of `OPTIMIZERS`.
+    optimizer : ``"adamw"``; ``"mfac"`` (`sciml.optimizers.MFAC` with the last 32 gradients, which are in every checkpoint); ``"mkor"``
+        (`sciml.optimizers.MKOR` before AdamW); or ``"mkor-h"``, which goes on as AdamW once that is no slower.
     learning_rate : the largest one of the schedule.
     schedule : ``"onecycle"`` (a quarter of all steps up, the rest down to almost nothing, both along a cosine), ``"cosine"`` (down
         only) or ``"constant"``.
-    weight_decay : of the optimizer.
+    weight_decay : of the optimizer; M-FAC adds it to the gradient, the others take it off the weights.
     loss : ``"h1"`` or ``"l2"``, relative, in the outputs' own units.
     augment : show every sample through a random element of the symmetry group that the dataset declares.
     seed : of the weights, the order of the samples and the augmentation.

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sciml.training.settings import OPTIMIZERS
+
 DRIVER = r"""
 import itertools, json, os, random, shutil, signal, sys, time
 from pathlib import Path
@@ -21,18 +23,26 @@ from sciml.training.samples import ArraySamples
 root = Path(sys.argv[1])
 x = np.random.default_rng(0).standard_normal((12, 8, 8)).astype(np.float32)
 samples = ArraySamples({"x": x, "y": 2 * x + np.roll(x, 1, 1)}, ("x",), ("y",), (1.0, 1.0), symmetries=("reflect_x", "swap_xy"))
-settings = TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=int(sys.argv[2]), batch_size=4, learning_rate=1e-2)
+settings = TrainSettings(hidden_channels=4, modes=4, layers=2, epochs=int(sys.argv[2]), batch_size=4, learning_rate=1e-2,
+                         optimizer=sys.argv[4])
+
+
+def leaves(value):
+    if isinstance(value, dict):
+        return [leaf for key, entry in value.items() for leaf in (key, *leaves(entry))]
+    if isinstance(value, (list, tuple)):
+        return [leaf for entry in value for leaf in leaves(entry)]
+    return [value.numpy().tobytes() if isinstance(value, torch.Tensor) else value]
 
 
 def outcome(run):
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
-    state = torch.load(last / "state.pt", weights_only=True)["optimizer"]["state"]
-    moments = b"".join(moment.numpy().tobytes() for entry in state.values() for moment in entry.values())
+    state = leaves(torch.load(last / "state.pt", weights_only=True)["optimizer"])
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         del row["seconds"]
     kept = sorted(path.name for path in (run / "checkpoints").iterdir())
-    return (last / "model.safetensors").read_bytes(), moments, rows, kept, (run / "checkpoints" / "best").read_text()
+    return (last / "model.safetensors").read_bytes(), state, rows, kept, (run / "checkpoints" / "best").read_text()
 
 
 def child(run, die_at=None):
@@ -97,11 +107,14 @@ print(json.dumps({"random": kills, "steps": written}))
 
 
 @pytest.mark.parametrize(
-    ("epochs", "attempts", "random", "steps"),
-    [(2, 2, 1, 20), pytest.param(5, 10, 10, 50, marks=pytest.mark.slow)],  # at least so many kills; a step is a forced write or a rename
+    ("optimizer", "epochs", "attempts", "random", "steps"),
+    [  # at least so many kills; a step is a forced write or a rename
+        ("adamw", 2, 2, 1, 20),
+        *(pytest.param(name, 5, 10, 10, 50, marks=pytest.mark.slow) for name in OPTIMIZERS),
+    ],
 )
-def test_killed_runs_end_with_the_same_bits(tmp_path: Path, epochs: int, attempts: int, random: int, steps: int) -> None:
-    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(epochs), str(attempts)]
+def test_killed_runs_end_with_the_same_bits(tmp_path: Path, optimizer: str, epochs: int, attempts: int, random: int, steps: int) -> None:
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(epochs), str(attempts), optimizer]
     result = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     kills = json.loads(result.stdout.splitlines()[-1])

@@ -170,6 +170,30 @@ def test_the_optimizer_of_another_model_is_refused(run: Path, change) -> None:
         again(run)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "change"),
+    [
+        ("mfac", lambda state: state.pop("fisher")),
+        ("mfac", lambda state: state["fisher"].update(gradients=torch.ones(3, 3))),
+        ("mfac", lambda state: state["fisher"].update(seen="many")),
+        ("mkor", lambda state: state.pop("mkor")),
+        ("mkor", lambda state: state["mkor"]["factors"].popitem()),
+        ("mkor", lambda state: state["mkor"]["factors"].update(dict.fromkeys(state["mkor"]["factors"], 3))),
+        ("mkor", lambda state: state["mkor"].pop("steps")),
+        ("mkor", lambda state: state["state"][0].update(exp_avg=torch.ones(99))),
+    ],
+)
+def test_the_curvature_of_another_model_is_refused(tmp_path: Path, optimizer: str, change) -> None:
+    settings = TrainSettings(**{**TINY, "epochs": 1}, optimizer=optimizer)
+    train((samples(), samples()), tmp_path / "run", settings)
+    path = last(tmp_path / "run") / "state.pt"
+    content = torch.load(path, weights_only=True)
+    change(content["optimizer"])
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"state\.pt is (the optimizer of another model|missing or damaged)"):
+        train((samples(), samples()), tmp_path / "run", settings)
+
+
 @pytest.mark.parametrize("name", ["valid_relative_l2", "valid_relative_h1"])
 @pytest.mark.parametrize("value", [None, "small"])
 def test_a_row_without_its_figures_is_refused(run: Path, name: str, value: str | None) -> None:

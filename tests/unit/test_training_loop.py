@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from sciml.errors import CheckpointError, DatasetError
 from sciml.models import SettingsError
 from sciml.training import TrainSettings, load_operator, train
 from sciml.training.batches import Batches, fit_normaliser
+from sciml.training.loop import Progress
 from sciml.training.samples import ArraySamples
+from sciml.training.settings import OPTIMIZERS
 
 TINY = {"hidden_channels": 6, "modes": 4, "layers": 2, "epochs": 4, "batch_size": 4, "learning_rate": 1e-2}
 
@@ -47,13 +50,25 @@ def straight(pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def outcome(run: Path) -> tuple[bytes, bytes, list[dict[str, float]]]:
+def outcome(run: Path) -> tuple[bytes, list[object], list[dict[str, float]]]:
     """Weights, optimizer state and metrics of the last epoch, without the clock."""
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
-    state = torch.load(last / "state.pt", weights_only=True)["optimizer"]
-    tensors = [moment.numpy().tobytes() for entry in state["state"].values() for moment in entry.values()]
+    state = list(leaves(torch.load(last / "state.pt", weights_only=True)["optimizer"]))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return (last / "model.safetensors").read_bytes(), b"".join(tensors), [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    return (last / "model.safetensors").read_bytes(), state, [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def leaves(value: object) -> Iterator[object]:
+    """The bits of every tensor, and every plain value, with the keys on the way."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield key
+            yield from leaves(entry)
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from leaves(entry)
+    else:
+        yield value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
 
 
 def test_it_learns_and_reports(pair, tmp_path: Path) -> None:
@@ -118,6 +133,37 @@ def test_an_interrupted_run_ends_with_the_same_bits(pair, straight: Path, tmp_pa
     result = train(pair, out, settings)
     assert result.resumed_from == (step - 1) // 5
     assert outcome(out) == outcome(straight)
+
+
+@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "adamw"])
+def test_an_interrupted_run_of_another_optimizer_ends_with_the_same_bits(pair, optimizer: str, tmp_path: Path) -> None:
+    """More steps than M-FAC's history is long, and than MKOR-H needs to its first verdict; interrupted before and after."""
+    settings = TrainSettings(**{**TINY, "optimizer": optimizer, "batch_size": 1, "epochs": 10, "learning_rate": 1e-3})
+
+    def interrupt(at: int) -> Progress:
+        def progress(stage: str, done: int, total: int, figures: dict[str, object]) -> None:
+            if done == at:
+                raise KeyboardInterrupt
+
+        return progress
+
+    result = train(pair, tmp_path / "straight", settings)
+    for step in (30, 75, 170):
+        with pytest.raises(KeyboardInterrupt):
+            train(pair, tmp_path / "run", settings, progress=interrupt(step))
+    assert train(pair, tmp_path / "run", settings).resumed_from == 9
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+    spread = np.std(pair[1].arrays["y"]) / np.sqrt(np.mean(np.square(pair[1].arrays["y"])))
+    assert result.valid_relative_l2 < spread  # and it has learned something
+
+
+def test_a_gradient_without_a_step_stops_the_run(pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **keywords: object) -> None:
+        raise FloatingPointError("the gradient is NaN")
+
+    monkeypatch.setattr("sciml.optimizers.MFAC.step", refuse)
+    with pytest.raises(SettingsError, match=r"learning_rate = 0\.01 made a gradient without a step \(the gradient is NaN\); choose"):
+        train(pair, tmp_path / "run", TrainSettings(**TINY, optimizer="mfac"))
 
 
 def test_half_a_line_and_a_row_without_checkpoint_are_dropped(pair, straight: Path, tmp_path: Path) -> None:
@@ -187,6 +233,7 @@ def test_the_callers_random_state_is_left_alone(pair, tmp_path: Path) -> None:
         ({"hidden_channels": 7}, ["settings.hidden_channels = 6", "not 7"]),
         ({"epochs": 9}, ["settings.epochs = 4", "not 9"]),
         ({"model": "tfno"}, ["settings.model = 'fno'", "not 'tfno'"]),
+        ({"optimizer": "mkor"}, ["settings.optimizer = 'adamw'", "not 'mkor'"]),
     ],
 )
 def test_other_settings_are_refused(pair, straight: Path, change: dict[str, object], words: list[str]) -> None:
