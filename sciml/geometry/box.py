@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
-from sciml.geometry.shape import Array, BoundaryPoints, GeometryError, Piece, Shape
+from sciml.geometry.shape import Array, BoundaryPoints, GeometryError, Piece, Shape, both
 
 AXES = ("x", "y", "z")
 
@@ -50,12 +51,19 @@ class Box(Shape):
         return tuple(self._side(axis, high) for axis in range(self.dimension) for high in (False, True))
 
     def _side(self, axis: int, high: bool) -> Piece:
-        low_end, length = self.low[axis], self.lengths[axis]
+        low_end, high_end = self.low[axis], self.high[axis]
 
         def implicit(*x: Any) -> Any:
-            return (low_end + length) - x[axis] if high else x[axis] - low_end
+            return high_end - x[axis] if high else x[axis] - low_end
 
-        return Piece(f"{AXES[axis]}_{'high' if high else 'low'}", implicit, None, lambda count: self._side_points(axis, high, count))
+        others = [k for k in range(self.dimension) if k != axis]
+
+        def extent(*x: Any) -> Any:
+            return reduce(both, [(x[k] - self.low[k]) * (self.high[k] - x[k]) / self.lengths[k] for k in others])
+
+        size = min((self.lengths[k] for k in others), default=1.0)
+        name = f"{AXES[axis]}_{'high' if high else 'low'}"
+        return Piece(name, implicit, extent if others else None, None, size, partial(self._side_points, axis, high))
 
     def _side_points(self, axis: int, high: bool, count: int) -> BoundaryPoints:
         others = [k for k in range(self.dimension) if k != axis]

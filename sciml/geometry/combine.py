@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, reduce
+from typing import Literal
 
 import numpy as np
 
-from sciml.geometry.shape import Array, BoundaryPoints, Function, GeometryError, Piece, Shape
+from sciml.geometry.shape import Array, BoundaryPoints, Function, GeometryError, Piece, Shape, both
 
-_PROBES = 512
+Operation = Literal["difference", "intersection", "union"]
+#: Points along each axis of a piece by which it is told whether another domain cuts it, in the plane and in space.
+_PROBES = {1: 1, 2: 512, 3: 48}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Combination(Shape):
     one, other : in the same number of dimensions.
     """
 
-    operation: Literal["difference", "intersection", "union"]
+    operation: Operation
     one: Shape
     other: Shape
 
@@ -35,6 +37,7 @@ class Combination(Shape):
             raise GeometryError(
                 f"both domains have a boundary part {sorted(shared)[0]!r}: give parts names of their own, as in Disk(part=...)"
             )
+        self.pieces  # noqa: B018 (refuses what makes no sense now and not at the first use)
 
     @property
     def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -55,31 +58,38 @@ class Combination(Shape):
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        keep_inside = self.operation == "intersection"
-        first = [_cut(piece, self.other, keep_inside) for piece in self.one.pieces]
-        second = [_cut(piece, self.one, self.operation != "union") for piece in self.other.pieces]
-        if self.operation == "difference":
-            second = [None if piece is None else _turned(piece) for piece in second]
-        return tuple(piece for piece in (*first, *second) if piece is not None)
+        subtracted = self.operation == "difference"
+        one, other = self.one.pieces, self.other.pieces
+        first = [_cut(piece, self.other, self.operation) for piece in one]
+        second = [_cut(piece, self.one, "intersection" if subtracted else self.operation) for piece in other]
+        if subtracted:
+            second = [after and _turned(after, before) for before, after in zip(other, second, strict=True)]
+        before_and_after = zip((*one, *other), (*first, *second), strict=True)
+        if self.operation == "union" and all(after is not None and after.extent is before.extent for before, after in before_and_after):
+            raise GeometryError("the domains of the union do not meet: solve on each of them alone")
+        found = [piece for piece in (*first, *second) if piece is not None]
+        if not found:
+            raise GeometryError(f"nothing is left of the {self.operation}: check what is cut with what")
+        return tuple(found)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(piece.part for piece in self.pieces))
 
-
-def _cut(piece: Piece, by: Shape, inside: bool) -> Piece | None:
-    """The part of a piece that lies inside, or outside, another domain; None where nothing is left."""
-    some = piece.measure(_PROBES).points
-    if piece.trim is not None:
-        some = some[np.asarray(piece.trim(*some.T)) > 0]
-    away = by.signed_distance(some) * (1.0 if inside else -1.0)
-    if (away <= 0).all():
+def _cut(piece: Piece, by: Shape, operation: Operation) -> Piece | None:
+    """What is left of a piece of a domain that is combined with another; None where nothing is."""
+    away = by.signed_distance(piece.sample(_PROBES[by.dimension]).points)
+    union = operation == "union"
+    if operation != "intersection":
+        away = -away
+    rounding = 1e-12 * max(np.subtract(by.bounds[1], by.bounds[0]))
+    if (away <= rounding).all():
         return None
-    if (away > 0).all():
-        return piece
-    region = _region(by, 1.0 if inside else -1.0)
-    old = piece.trim
-    return replace(piece, trim=region if old is None else lambda *x: _both(old(*x), region(*x)))
+    if union and (np.abs(away) <= rounding).sum() > 1:
+        raise GeometryError(f"part {piece.part!r} runs along the boundary of the other domain of the union: let them overlap")
+    # what a difference or an intersection cuts off lies outside of the domain; in a union the rest of the curve runs through it
+    extent = piece.extent
+    if (away <= rounding).any():
+        region = _region(by, 1.0 if operation == "intersection" else -1.0)
+        extent = region if piece.extent is None else _conjunction(piece.extent, region)
+    return replace(piece, extent=extent, trim=extent if union else piece.trim)
 
 
 def _region(shape: Shape, sign: float) -> Function:
@@ -90,30 +100,20 @@ def _region(shape: Shape, sign: float) -> Function:
         raise GeometryError(
             f"cutting along parts {names}, of a domain that is not convex, is not possible: cut with convex domains instead"
         )
-
-    def region(*x: Any) -> Any:
-        values = [piece.implicit(*x) for piece in pieces]
-        found = values[0]
-        for value in values[1:]:
-            found = _both(found, value)
-        return sign * found
-
-    return region
+    return lambda *x: sign * reduce(both, [piece.implicit(*x) for piece in pieces])
 
 
-def _both(a: Any, b: Any) -> Any:
-    """Positive where both are (R-conjunction), with slope 1 on either."""
-    return a + b - (a * a + b * b) ** 0.5
+def _conjunction(one: Function, other: Function) -> Function:
+    return lambda *x: both(one(*x), other(*x))
 
 
-def _turned(piece: Piece) -> Piece:
-    """The same curve seen from its other side."""
+def _turned(piece: Piece, uncut: Piece) -> Piece:
+    """A piece of a hole's boundary: the same curve seen from its other side; unless it was closed, it runs on through the domain."""
     implicit, measure = piece.implicit, piece.measure
-    around = measure(_PROBES).points
-    radius = float(np.linalg.norm(around - around.mean(axis=0), axis=1).mean())
 
     def turned(count: int) -> BoundaryPoints:
         some = measure(count)
         return BoundaryPoints(some.points, -some.normals, some.weights)
 
-    return replace(piece, implicit=lambda *x: -1.0 * implicit(*x), measure=turned, hole=radius / 2)
+    hole = piece.size / 2 if uncut.extent is None else None
+    return replace(piece, implicit=lambda *x: -1.0 * implicit(*x), measure=turned, trim=uncut.extent, hole=hole)

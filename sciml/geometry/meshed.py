@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sciml.geometry.shape import Array, GeometryError, Piece, Shape
-from sciml.geometry.shapes import line_through, polygon_distance, segment_piece
+from sciml.geometry.shapes import polygon_distance, segment_pieces
 from sciml.mesh.mesh import Mesh
+
+#: Neighbouring edges are one straight piece where they part by less than this, relative to the largest coordinate: the rounding of nodes.
+_STRAIGHT = 1e-14
 
 
 @dataclass(frozen=True)
@@ -31,32 +35,36 @@ class Meshed(Shape):
         return tuple(points.min(axis=0).tolist()), tuple(points.max(axis=0).tolist())
 
     @cached_property
-    def _edges(self) -> tuple[Array, Array]:
-        """Starts and ends of the boundary edges, the domain on their left."""
-        mesh = self.mesh
-        third = {}
-        for cell in mesh.cells:
-            for k in range(3):
-                third[tuple(sorted((int(cell[k]), int(cell[(k + 1) % 3]))))] = int(cell[(k + 2) % 3])
-        starts, ends = mesh.points[mesh.facets[:, 0]].copy(), mesh.points[mesh.facets[:, 1]].copy()
-        inner = mesh.points[[third[int(a), int(b)] for a, b in mesh.facets]]
-        edge, to_inner = ends - starts, inner - starts
-        wrong = edge[:, 0] * to_inner[:, 1] - edge[:, 1] * to_inner[:, 0] < 0
-        starts[wrong], ends[wrong] = ends[wrong], starts[wrong].copy()
-        return starts, ends
+    def _edges(self) -> NDArray[np.int64]:
+        """Nodes of the boundary edges, in the order of the mesh's facets, the domain on their left."""
+        cells = self.mesh.cells  # counterclockwise
+        around = {tuple(edge) for k in range(3) for edge in cells[:, [k, (k + 1) % 3]].tolist()}
+        return np.array([(a, b) if (a, b) in around else (b, a) for a, b in self.mesh.facets.tolist()])
 
     def signed_distance(self, points: Array) -> Array:
-        return polygon_distance(points, *self._edges)
+        return polygon_distance(points, *self.mesh.points[self._edges.T])
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        names = [self.mesh.part_names[k] for k in self.mesh.facet_parts]
-        return tuple(
-            segment_piece(name, a, b, line_through(a, b, 1.0), trimmed=not self._clear(a, b))
-            for name, a, b in zip(names, *self._edges, strict=True)
-        )
+        """Neighbouring edges of one part on one line are one piece, so that a straight side has the distance of a line."""
+        mesh, edges = self.mesh, self._edges
+        after = _following(edges)
+        along = mesh.points[edges[:, 1]] - mesh.points[edges[:, 0]]
+        ahead = along[after] / np.linalg.norm(along[after], axis=1, keepdims=True)
+        apart = np.abs(along[:, 0] * ahead[:, 1] - along[:, 1] * ahead[:, 0])
+        goes_on = (after >= 0) & ((along * ahead).sum(axis=1) > 0) & (apart < _STRAIGHT * np.abs(mesh.points).max())
+        goes_on &= mesh.facet_parts == mesh.facet_parts[after]
+        firsts = np.setdiff1d(np.arange(len(edges)), after[goes_on])
+        lasts = firsts.copy()
+        while (on := goes_on[lasts]).any():
+            lasts[on] = after[lasts[on]]
+        parts = [mesh.part_names[k] for k in mesh.facet_parts[firsts]]
+        return segment_pieces(parts, mesh.points[edges[firsts, 0]], mesh.points[edges[lasts, 1]])
 
-    def _clear(self, a: Array, b: Array) -> bool:
-        """Whether the line through an edge leaves the whole mesh on one side."""
-        points = self.mesh.points
-        return bool((np.asarray(line_through(a, b, 1.0)(*points.T)) >= -1e-12 * np.abs(points).max()).all())
+
+def _following(edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of every edge the position of the one that starts where it ends; -1 where several do."""
+    starting: dict[int, list[int]] = {}
+    for k, (start, _) in enumerate(edges.tolist()):
+        starting.setdefault(start, []).append(k)
+    return np.array([found[0] if len(found := starting[end]) == 1 else -1 for _, end in edges.tolist()])

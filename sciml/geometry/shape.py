@@ -3,7 +3,7 @@
 Distances that conditions are multiplied with must be smooth and vanish exactly on their part; signed distances, which are neither, only
 decide which points lie inside. Smooth ones are R-functions (Sukumar and Srivastava, "Exact imposition of boundary conditions with distance
 functions in physics-informed deep neural networks", Comput. Methods Appl. Mech. Eng. 389 (2022) 114333). They are written in plain
-arithmetic (``+ - * / **``), so that arrays go in for values and quantities that carry derivatives for derivatives.
+arithmetic and NumPy's functions, so that arrays go in for values and quantities that carry derivatives for derivatives.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Function = Callable[..., Any]
 _BATCHES = 24
 _PROBES = 2048
 _FACTORS = 8  # more lines than these would make a product that is tiny nearly everywhere
+#: Keeps quotients of quantities that vanish together at corners from being NaN, and changes nothing elsewhere.
+TINY = 1e-290
 
 
 class GeometryError(InputError):
@@ -55,33 +57,45 @@ class Piece:
     Parameters
     ----------
     part : the name of the part that it belongs to.
-    implicit : function that vanishes on the whole curve that the piece is cut from, with a gradient of norm 1 there.
-    trim : function that is positive on the piece and negative on the rest of its curve; None where the rest, if there is any, lies outside
-        the domain.
+    implicit : function that vanishes on the whole curve that the piece is cut from, with a gradient of norm 1 there, positive on the side
+        of the domain.
+    extent : function that is positive on the piece and negative on the rest of its curve; None where the piece is the whole curve.
+    trim : function that is positive on the piece and negative on the rest of its curve where that runs through the domain; None where
+        it does not, so that `implicit` is positive in the domain.
+    size : a length of the piece.
     measure : from a number of points to them, on the whole curve.
-    hole : for the curve around a hole the length over which factors made of it rise to 1 and stay there; None for an outer curve.
+    hole : for a closed curve around a hole the length over which factors made of it rise to 1 and stay there; else None.
     """
 
     part: str
     implicit: Function
+    extent: Function | None
     trim: Function | None
+    size: float
     measure: Callable[[int], BoundaryPoints]
     hole: float | None = None
 
     def distance(self, *x: Any) -> Any:
-        """Smooth and not negative inside, 0 on the piece only, with slope 1 there (equation 4 of Sukumar and Srivastava)."""
+        """Smooth and positive inside, 0 on the piece only, with slope 1 there (equation 4 of Sukumar and Srivastava)."""
         f = self.implicit(*x)
         if self.trim is None:
             return f
         t = self.trim(*x)
-        squared = f * f
-        excess = (t * t + squared * squared) ** 0.5 - t
-        return (squared + 0.25 * excess * excess) ** 0.5
+        excess = np.hypot(t, f * f / self.size) - t  # with the size, distances have a unit: scaled domains have scaled distances
+        return np.hypot(f, 0.5 * excess)
 
     def rising(self, *x: Any) -> Any:
         """The implicit function; around a hole it is saturated, to ``1 - r^2 / rho^2`` where that is a disk of radius r."""
         f = self.implicit(*x)
         return f if self.hole is None else f / (f + self.hole)
+
+    def sample(self, count: int) -> BoundaryPoints:
+        """About `count` points at the middles of equal intervals, without those beyond the piece."""
+        some = self.measure(count)
+        if self.extent is None:
+            return some
+        kept = np.asarray(self.extent(*some.points.T)) > 0
+        return BoundaryPoints(some.points[kept], some.normals[kept], some.weights[kept])
 
 
 class Shape(ABC):
@@ -113,8 +127,14 @@ class Shape(ABC):
         """A function of the coordinates that is positive in the domain and 0 on the boundary parts of these names, with slope 1 there.
 
         Where parts meet its second derivatives are unbounded; `factor` is for conditions that need no slope.
+
+        Raises
+        ------
+        GeometryError : for a name that is no part's, or none at all.
         """
         chosen = self._named(parts)
+        if not chosen:
+            raise GeometryError(f"no boundary part is named: choose among {', '.join(self.parts)}")
         return lambda *x: joined([piece.distance(*x) for piece in chosen])
 
     def factor(self, parts: Iterable[str]) -> Function:
@@ -141,10 +161,10 @@ class Shape(ABC):
         return lambda *x: product(*x) * (1 / largest)
 
     def _named(self, parts: Iterable[str]) -> list[Piece]:
-        wanted = list(parts)
+        wanted, known = list(parts), self.parts
         for name in wanted:
-            if name not in self.parts:
-                raise GeometryError(f"part {name!r} is none of the boundary's: choose among {', '.join(self.parts)}")
+            if name not in known:
+                raise GeometryError(f"part {name!r} is none of the boundary's: choose among {', '.join(known)}")
         return [piece for piece in self.pieces if piece.part in wanted]
 
     def contains(self, points: Array) -> NDArray[np.bool_]:
@@ -175,14 +195,10 @@ class Shape(ABC):
 
     def boundary(self, count: int, parts: Iterable[str] | None = None) -> BoundaryPoints:
         """About `count` points of each piece of these parts (None: all), with normals and weights, at the middles of equal intervals."""
-        found = [self._on_boundary(piece.measure(count), piece) for piece in self._named(parts or self.parts)]
+        found = [piece.sample(count) for piece in self._named(self.parts if parts is None else parts)]
+        if not found:
+            raise GeometryError(f"no boundary part is named: choose among {', '.join(self.parts)}")
         return BoundaryPoints(*(np.concatenate([getattr(some, name) for some in found]) for name in ("points", "normals", "weights")))
-
-    def _on_boundary(self, some: BoundaryPoints, piece: Piece) -> BoundaryPoints:
-        if piece.trim is None:
-            return some
-        kept = np.asarray(piece.trim(*some.points.T)) > 0
-        return BoundaryPoints(some.points[kept], some.normals[kept], some.weights[kept])
 
     def __sub__(self, other: Shape) -> Shape:
         from sciml.geometry.combine import Combination
@@ -203,9 +219,14 @@ class Shape(ABC):
 def joined(distances: Sequence[Any]) -> Any:
     """0 where any of `distances` is: ``a b / (a + b)``, which keeps the slope 1 on both, one after another.
 
-    It is the R-equivalence of order 1 (equation 7 of Sukumar and Srivastava), in a form that divides by zero only where both vanish.
+    It is the R-equivalence of order 1 (equation 7 of Sukumar and Srivastava), in a form that divides by zero nowhere.
     """
-    return reduce(lambda a, b: a * b / (a + b), distances)
+    return reduce(lambda a, b: a * b / (a + b + TINY), distances)
+
+
+def both(a: Any, b: Any) -> Any:
+    """Positive where both are (R-conjunction), with slope 1 on either."""
+    return a + b - np.hypot(a, b)
 
 
 def segment_points(start: Array, end: Array, normal: Array, count: int) -> BoundaryPoints:

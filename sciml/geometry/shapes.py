@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from sciml.geometry.shape import Array, BoundaryPoints, Function, GeometryError,
 
 #: Corners closer than this part of the largest extent are the same corner.
 _SAME = 1e-12
+#: Edges whose directions differ by less than this angle, and that are no farther than this from one line, lie on one line.
+_ALIGNED = 1e-9
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Disk(Shape):
             dx, dy = x - a, y - b
             return (r**2 - (dx * dx + dy * dy)) / (2 * r)
 
-        return (Piece(self.part, implicit, None, self._points),)
+        return (Piece(self.part, implicit, None, None, r, self._points),)
 
     def _points(self, count: int) -> BoundaryPoints:
         angles = 2 * np.pi * (np.arange(count) + 0.5) / count
@@ -101,42 +104,65 @@ class Polygon(Shape):
     def signed_distance(self, points: Array) -> Array:
         return polygon_distance(points, self._points, np.roll(self._points, -1, axis=0))
 
-    @property
+    @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        n, corners = len(self.corners), self._points
-        ends = np.roll(corners, -1, axis=0)
-        names = self.names or tuple(f"edge_{k}" for k in range(n))
-        sense = 1.0 if self._area > 0 else -1.0
-        found = []
-        for name, start, end in zip(names, corners, ends, strict=True):
-            line = line_through(start, end, sense)
-            # a line that leaves the rest of the polygon on one side vanishes nowhere else in it
-            clear = (np.asarray(line(*corners.T)) >= -_SAME * np.abs(corners).max()).all()
-            found.append(segment_piece(name, start, end, line, trimmed=not clear))
-        return tuple(found)
+        starts, ends = self._points, np.roll(self._points, -1, axis=0)
+        if self._area < 0:
+            starts, ends = ends, starts
+        return segment_pieces(self.names or tuple(f"edge_{k}" for k in range(len(starts))), starts, ends)
 
 
-def segment_piece(part: str, start: Array, end: Array, line: Function, *, trimmed: bool) -> Piece:
-    """A segment, with `line` the signed distance from the line through it; `trimmed` where that line meets the domain elsewhere."""
-    length = float(np.linalg.norm(end - start))
-    centre = (start + end) / 2
+def segment_pieces(parts: Sequence[str], starts: Array, ends: Array) -> tuple[Piece, ...]:
+    """The edges of a polygon that lies on their left, which may have holes."""
+    found = []
+    for part, start, end in zip(parts, starts, ends, strict=True):
+        line, length, centre = line_through(start, end), float(np.linalg.norm(end - start)), (start + end) / 2
+        along = (end - start) / length
 
-    def trim(x: Any, y: Any) -> Any:
-        dx, dy = x - centre[0], y - centre[1]
-        return ((length / 2) ** 2 - (dx * dx + dy * dy)) / length
+        def disk(x: Any, y: Any, length: float = length, centre: Array = centre) -> Any:
+            dx, dy = x - centre[0], y - centre[1]
+            return ((length / 2) ** 2 - (dx * dx + dy * dy)) / length
 
-    normal = -np.array([line(*(centre + shift)) for shift in np.eye(2)])
-    return Piece(part, line, trim if trimmed else None, lambda count: segment_points(start, end, normal, count))
+        on_from_start, on_from_end = _runs_on(start, -along, starts, ends), _runs_on(end, along, starts, ends)
+        trim = disk if on_from_start and on_from_end else None
+        if on_from_start != on_from_end:  # a half-plane, which leaves the distance smooth at the other end
+            trim = line_through(start, start - _left(along)) if on_from_start else line_through(end, end + _left(along))
+        measure = partial(segment_points, start, end, -_left(along))
+        found.append(Piece(part, line, disk, trim, length, measure))
+    return tuple(found)
 
 
-def line_through(start: Array, end: Array, sense: float) -> Function:
-    nx, ny = sense * np.array([start[1] - end[1], end[0] - start[0]]) / np.linalg.norm(end - start)
-    offset = float(nx * start[0] + ny * start[1])
+def line_through(start: Array, end: Array) -> Function:
+    """Signed distance from a line, positive on its left."""
+    nx, ny = _left(end - start) / np.linalg.norm(end - start)
+    x0, y0 = start
 
     def line(x: Any, y: Any) -> Any:
-        return nx * x + ny * y - offset
+        return nx * (x - x0) + ny * (y - y0)  # in this form 0 up to rounding, wherever the origin is
 
     return line
+
+
+def _left(direction: Array) -> Array:
+    return np.array([-direction[1], direction[0]])
+
+
+def _runs_on(origin: Array, direction: Array, starts: Array, ends: Array) -> bool:
+    """Whether a ray from the end of an edge, away from it, meets the boundary once more."""
+    edges, away = ends - starts, starts - origin
+    size = np.ptp(np.concatenate([starts, ends]), axis=0).max()
+
+    def cross(a: Array, b: Array) -> Array:
+        return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+
+    sine = cross(direction, edges) / np.linalg.norm(edges, axis=1)
+    parallel = np.abs(sine) < _ALIGNED
+    divisor = np.where(parallel, 1.0, cross(direction, edges))
+    on_ray, on_edge = cross(away, edges) / divisor, cross(away, direction) / divisor
+    meets = ~parallel & (on_ray > _ALIGNED * size) & (on_edge > -_ALIGNED) & (on_edge < 1 + _ALIGNED)
+    beyond = np.maximum(away @ direction, (ends - origin) @ direction) > _ALIGNED * size
+    same_line = parallel & (np.abs(cross(away, direction)) < _ALIGNED * size)
+    return bool((meets | (same_line & beyond)).any())
 
 
 def polygon_distance(points: Array, starts: Array, ends: Array) -> Array:
@@ -154,16 +180,21 @@ def polygon_distance(points: Array, starts: Array, ends: Array) -> Array:
 
 
 def _crossing(points: Array) -> tuple[int, int] | None:
-    """Two edges, not neighbours, that meet."""
+    """Two edges that meet elsewhere than at the corner that neighbours share."""
     n = len(points)
+    ends = np.roll(points, -1, axis=0)
 
     def side(a: Array, b: Array, c: Array) -> float:
         return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
     for i in range(n):
-        a, b = points[i], points[(i + 1) % n]
+        a, b = points[i], ends[i]
+        turn, onwards = side(a, b, ends[(i + 1) % n]), (b - a) @ (ends[(i + 1) % n] - b)
+        if turn == 0 and onwards < 0:
+            return i, (i + 1) % n  # folded back
         for j in range(i + 2, n if i else n - 1):
-            c, d = points[j], points[(j + 1) % n]
-            if side(a, b, c) * side(a, b, d) <= 0 and side(c, d, a) * side(c, d, b) <= 0:
+            c, d = points[j], ends[j]
+            boxes_meet = (np.maximum(np.minimum(a, b), np.minimum(c, d)) <= np.minimum(np.maximum(a, b), np.maximum(c, d))).all()
+            if boxes_meet and side(a, b, c) * side(a, b, d) <= 0 and side(c, d, a) * side(c, d, b) <= 0:
                 return i, j
     return None

@@ -139,6 +139,21 @@ class Channels:
     def sqrt(self) -> Channels:
         return self.power(0.5)
 
+    def hypot(self, other: Channels | float) -> Channels:
+        """``sqrt(a^2 + b^2)``; where both are 0 with the derivatives of a, which are the limit where b is of higher order."""
+        a, b = self, other if isinstance(other, Channels) else self.constant(other)
+        zero = (a.value == 0) & (b.value == 0)
+        divisor = torch.hypot(torch.where(zero, 1.0, a.value), b.value)
+        value = torch.where(zero, a.value, divisor)
+        one, two = torch.where(zero, 1.0, a.value / divisor), b.value / divisor
+        gradient = one * a.gradient + two * b.gradient
+        laplacian = None
+        if a.laplacian is not None and b.laplacian is not None:
+            turned = two * a.gradient[: self.axes] - one * b.gradient[: self.axes]
+            bending = torch.where(zero, 0.0, turned.square().sum(dim=0) / divisor)
+            laplacian = one * a.laplacian + two * b.laplacian + bending
+        return Channels(value, gradient, laplacian, self.axes, _merged(a.uses, b.uses))
+
     @staticmethod
     def compose(inputs: Sequence[Channels], derivative: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]) -> Channels:
         """A function of several quantities, each of shape (N, 1).
@@ -201,6 +216,7 @@ _UFUNCS: dict[str, Callable[..., Channels]] = {
     "negative": lambda a: -a,
     "square": lambda a: a * a,
     "sqrt": Channels.sqrt,
+    "hypot": lambda a, b: a.hypot(b) if isinstance(a, Channels) else b.hypot(a),
     "sin": Channels.sin,
     "cos": Channels.cos,
     "exp": Channels.exp,
