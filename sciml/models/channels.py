@@ -102,7 +102,8 @@ class Channels:
         rule = _UFUNCS.get(ufunc.__name__)
         if rule is None or method != "__call__" or unknown:
             raise TypeError(f"numpy.{ufunc.__name__} has no rule for quantities with derivatives: take {', '.join(sorted(_UFUNCS))}")
-        return rule(*(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in inputs))
+        plain = (torch.from_numpy(x) if isinstance(x, np.ndarray) else x.item() if isinstance(x, np.generic) else x for x in inputs)
+        return rule(*plain)
 
     def through(self, value: Tensor, slope: Tensor, curvature: Tensor) -> Channels:
         """A function of this quantity, from its value and first two derivatives here."""
@@ -163,12 +164,12 @@ class Channels:
         inputs : its arguments.
         derivative : from points, shape (N, number of arguments), and orders, one for each argument, to partial derivatives, shape (N,).
         """
-        points = torch.cat([x.value for x in inputs], dim=1).cpu().numpy()
+        points = torch.cat([x.value for x in inputs], dim=1)
         n = len(inputs)
 
         def partial(*along: int) -> Tensor:
-            orders = tuple(along.count(k) for k in range(n))
-            return torch.as_tensor(derivative(points, orders), dtype=inputs[0].value.dtype, device=inputs[0].value.device)[:, None]
+            found: Tensor = _Partial.apply(points, derivative, tuple(along.count(k) for k in range(n)))
+            return found
 
         first, slopes = inputs[0], [partial(k) for k in range(n)]
         gradient = sum((s * x.gradient for s, x in zip(slopes, inputs, strict=True)), torch.zeros_like(first.gradient))
@@ -186,6 +187,23 @@ class Channels:
         """One of the k quantities, shape (N, 1)."""
         laplacian = None if self.laplacian is None else self.laplacian[:, k : k + 1]
         return Channels(self.value[:, k : k + 1], self.gradient[..., k : k + 1], laplacian, self.axes, self.uses)
+
+    def columns(self, chosen: Sequence[int]) -> Channels:
+        """Some of the k quantities, in this order."""
+        if tuple(chosen) == tuple(range(self.value.shape[1])):
+            return self
+        some = list(chosen)
+        laplacian = None if self.laplacian is None else self.laplacian[:, some]
+        return Channels(self.value[:, some], self.gradient[..., some], laplacian, self.axes, self.uses)
+
+    def summed(self, places: Sequence[int], width: int) -> Channels:
+        """`width` quantities: the sums of those whose place in `places` is the same; 0 where no place is."""
+        if tuple(places) == tuple(range(width)):
+            return self
+        into = torch.zeros(len(places), width, dtype=self.value.dtype, device=self.value.device)
+        into[torch.arange(len(places)), torch.tensor(places)] = 1
+        laplacian = None if self.laplacian is None else self.laplacian @ into
+        return Channels(self.value @ into, self.gradient @ into, laplacian, self.axes, self.uses)
 
     def _like(self, other: Channels) -> Channels:
         """The other quantity, if it has derivatives by the same coordinates."""
@@ -223,6 +241,34 @@ _UFUNCS: dict[str, Callable[..., Channels]] = {
     "log": Channels.log,
     "tanh": Channels.tanh,
 }
+
+
+class _Partial(torch.autograd.Function):
+    """A partial derivative of a function that is known outside torch, itself differentiable: by the next partial derivatives."""
+
+    @staticmethod
+    def forward(points: Tensor, derivative: Callable[[np.ndarray, tuple[int, ...]], np.ndarray], orders: tuple[int, ...]) -> Tensor:
+        return torch.as_tensor(derivative(points.detach().cpu().numpy(), orders), dtype=points.dtype, device=points.device)[:, None]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        points, ctx.derivative, ctx.orders = inputs
+        ctx.save_for_backward(points)
+        ctx.save_for_forward(points)
+
+    @staticmethod
+    def _slopes(ctx: Any) -> Tensor:
+        (points,) = ctx.saved_tensors
+        higher = [tuple(order + (j == k) for j, order in enumerate(ctx.orders)) for k in range(len(ctx.orders))]
+        return torch.cat([_Partial.apply(points, ctx.derivative, orders) for orders in higher], dim=1)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *others: None) -> Tensor:
+        return (_Partial._slopes(ctx) * tangent).sum(dim=1, keepdim=True)
+
+    @staticmethod
+    def backward(ctx: Any, G: Tensor) -> tuple[Tensor, None, None]:
+        return _Partial._slopes(ctx) * G, None, None
 
 
 def coordinates(x: Tensor, axes: int | None = None) -> Channels:

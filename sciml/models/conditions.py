@@ -1,36 +1,66 @@
-"""Fields that satisfy their boundary and initial conditions whatever a network says: ``u = lift + factor * network``.
+"""Fields that satisfy their boundary and initial conditions whatever a network says: ``u = lift + sum of factors times networks``.
 
 On a box, lifts are interpolated from side to side (Coons's patches, with the time axis as one more direction), which is smooth up to the
 corners. On other domains the data of several boundary parts are blended with weights that vanish on the other parts (Sukumar and
-Srivastava 2022, equation 17). The value on a Neumann part must stay free while its normal derivative is fixed. There the network enters
-twice, ``u = lift + factor(T) N_1(T) + distance^2 factor N_2``, where T moves points so that all of ``d/dn T`` vanishes on that part: the
-first term has no normal derivative, the second neither value nor normal derivative, and together they are any field. Nothing of the
-network is differentiated for it, unlike in the solution structure of that paper (equation 21), whose Laplacian takes third derivatives.
+Srivastava 2022, equation 17).
+
+The value on a Neumann part must stay free while its normal derivative is fixed. There the network enters twice, ``u = lift + f(T) N_1(T) +
+z^2 f N_2``, where T moves points so that all of ``d/dn T`` vanishes on that part, and z vanishes there: the first term has no normal
+derivative, the second neither value nor normal derivative, and together they are any field. On a box with several Neumann axes there is a
+term for each choice of which of them are moved, because one that moves all of them could have no odd part along a Neumann side near a
+corner. Nothing of the network is differentiated for it, unlike in the solution structure of that paper (equation 21), whose Laplacian
+takes third derivatives.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import jvp
 
 from sciml.errors import InputError
-from sciml.geometry import Box, Shape
+from sciml.geometry import Box, Shape, meetings
+from sciml.geometry.shape import TINY
 from sciml.models.channels import Channels, coordinates, stack
 from sciml.problems.strong_form import Condition, Function, StrongForm
 
+Array = NDArray[np.float64]
 Columns = tuple[Channels, ...]
 Field = Callable[[Columns], Channels]
-_JUMP = 1e-9  # of data at a corner, relative to the data
+_JUMP = 1e-9  # of data where two sides of a box meet, relative to the data
+_JUMP_BETWEEN_PARTS = 1e-2  # of data that are compared close to where two parts meet, and not there
+#: Points of a boundary part, along each of its axes, among which those closest to another part are looked for.
+_DENSE = {1: 1, 2: 4096, 3: 64}
 
 
 class ConditionError(InputError):
     """Conditions that no field can satisfy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The network at N points, and what becomes of some of its outputs.
+
+    Attributes
+    ----------
+    points : where, with derivatives by the coordinates of the problem.
+    columns : which outputs of the network, m of them.
+    fields : to which outputs of the problem they belong.
+    factor : what they are multiplied with, of shape (N, m).
+    """
+
+    points: Channels
+    columns: tuple[int, ...]
+    fields: tuple[int, ...]
+    factor: Channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,65 +69,74 @@ class Ansatz:
 
     Attributes
     ----------
-    points : coordinates with derivatives, the input of the network.
-    lift, factor : of shape (N, k): ``u = lift + factor * N``.
-    moved : the points T where there are Neumann conditions, else None.
-    moved_factor : the factor at T.
+    points : coordinates with derivatives.
+    lift : of shape (N, k).
+    evaluations : whose sums over the columns of each output are added to it.
     """
 
     points: Channels
     lift: Channels
-    factor: Channels
-    moved: Channels | None
-    moved_factor: Channels | None
+    evaluations: tuple[Evaluation, ...]
 
     def fields(self, network: Callable[[Channels], Channels]) -> Channels:
-        """All outputs with derivatives. The network has one output a field, or two where there are Neumann conditions."""
-        found, k = network(self.points), self.lift.value.shape[1]
-        if self.moved is None or self.moved_factor is None:
-            return self.lift + self.factor * found
-        trace = network(self.moved)
-        first, second = (stack([some.column(j) for j in columns]) for some, columns in ((trace, range(k)), (found, range(k, 2 * k))))
-        return self.lift + (self.moved_factor * first + self.factor * second)
+        """All outputs with derivatives."""
+        found = self.lift
+        for one in self.evaluations:
+            found = found + (one.factor * network(one.points).columns(one.columns)).summed(one.fields, self.lift.value.shape[1])
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A part of one output: the network at some points, times a factor; terms with equal keys have equal points."""
+
+    key: Hashable
+    points: Columns
+    factor: Channels
 
 
 class HardConditions(ABC):
-    """Lift and factor of every output of a strong form."""
+    """Lift and terms of every output of a strong form."""
 
     def __init__(self, form: StrongForm) -> None:
         self.form = form
-        self.neumann = any(condition.kind == "neumann" for conditions in form.conditions.values() for condition in conditions)
+
+    @property
+    def network_outputs(self) -> int:
+        """How many outputs the network has."""
+        return sum(self.count(output) for output in self.form.outputs)
 
     def ansatz(self, points: Tensor) -> Ansatz:
         """At points of shape (N, coordinates), time last."""
         x = coordinates(points, self.form.geometry.dimension)
         columns = tuple(x.column(k) for k in range(points.shape[1]))
-        lifts, factors, moved_factors = [], [], []
-        moved = self.moved(columns) if self.neumann else None
-        for name in self.form.outputs:
-            lifts.append(self.lift(name, columns))
-            factors.append(self.factor(name, columns))
-            if moved is not None:
-                moved_factors.append(self.moved_factor(name, columns, moved))
-        if moved is None:
-            return Ansatz(x, stack(lifts), stack(factors), None, None)
-        return Ansatz(x, stack(lifts), stack(factors), stack(moved), stack(moved_factors))
+        lift = stack([self.lift(name, columns) for name in self.form.outputs])
+        found: dict[Hashable, list[tuple[int, int, Term]]] = {}
+        of_network = 0
+        for field, name in enumerate(self.form.outputs):
+            for term in self.terms(name, columns):
+                found.setdefault(term.key, []).append((of_network, field, term))
+                of_network += 1
+        evaluations = []
+        for group in found.values():
+            chosen, fields, terms = zip(*group, strict=True)
+            evaluations.append(Evaluation(stack(terms[0].points), chosen, fields, stack([term.factor for term in terms])))
+        return Ansatz(x, lift, tuple(evaluations))
 
     @abstractmethod
     def lift(self, output: str, x: Columns) -> Channels:
         """A field with the output's boundary and initial data."""
 
     @abstractmethod
-    def factor(self, output: str, x: Columns) -> Channels:
-        """0 where the output's value is given; of order two where its normal derivative is."""
+    def terms(self, output: str, x: Columns) -> list[Term]:
+        """Terms that keep homogeneous conditions, whatever the network."""
 
     @abstractmethod
-    def moved(self, x: Columns) -> Columns:
-        """T: coordinates without normal derivative on the Neumann parts."""
+    def count(self, output: str) -> int:
+        """How many terms an output has."""
 
-    @abstractmethod
-    def moved_factor(self, output: str, x: Columns, moved: Columns) -> Channels:
-        """0 where the output's value is given, without normal derivative on the Neumann parts."""
+    def place(self, point: Sequence[float]) -> str:
+        return ", ".join(f"{name} = {value:.6g}" for name, value in zip(self.form.coordinates, point, strict=True))
 
 
 def hard_conditions(form: StrongForm) -> HardConditions:
@@ -109,7 +148,12 @@ End = Literal["dirichlet", "neumann"] | None
 
 
 class BoxConditions(HardConditions):
-    """On an interval, rectangle or box, and over a time interval."""
+    """On an interval, rectangle or box, and over a time interval.
+
+    Raises
+    ------
+    ConditionError : where the data of two sides, or initial values and those of a side, do not agree where they meet.
+    """
 
     def __init__(self, form: StrongForm) -> None:
         super().__init__(form)
@@ -121,11 +165,7 @@ class BoxConditions(HardConditions):
             if form.duration is not None and output in form.initial:
                 sides[-1] = (Condition("t_low", "dirichlet", form.initial[output]), None)
             self._sides[output] = sides
-        if self.neumann:
-            kinds = [[{_kind(self._sides[output][k][end]) for output in form.outputs} for end in (0, 1)] for k in range(len(self._names))]
-            self._neumann_ends = [("neumann" in low, "neumann" in high) for low, high in kinds]
-            self._refuse_mixed_kinds()
-        self._refuse_jumps()
+            self._refuse_jumps(output)
 
     def lift(self, output: str, x: Columns) -> Channels:
         found: Field = lambda z: z[0].constant(0.0)  # noqa: E731
@@ -136,85 +176,115 @@ class BoxConditions(HardConditions):
 
     def _corrected(self, before: Field, axis: int, pair: tuple[Condition | None, Condition | None]) -> Field:
         """`before` plus what makes it meet the conditions at both ends of an axis, keeping those of the axes before."""
-        low, length = self.form.low[axis], self.form.high[axis] - self.form.low[axis]
 
         def field(x: Columns) -> Channels:
-            found, s = before(x), (x[axis] - low) / length
-            for end, (side, shape) in enumerate(zip(pair, _blending(_kind(pair[0]), _kind(pair[1]), length), strict=True)):
+            found, s = before(x), self._scaled(x, axis)
+            for end, (side, shape) in enumerate(zip(pair, _blending(_kind(pair[0]), _kind(pair[1]), self._length(axis)), strict=True)):
                 if side is not None:
-                    at_end = (*x[:axis], x[axis].constant(low + end * length), *x[axis + 1 :])
-                    wanted = _value(side.value, at_end)
-                    if side.kind == "dirichlet":
-                        missing = wanted - before(at_end)
-                    else:
-                        missing = wanted - _slope(before, at_end, axis) * (1.0 if end else -1.0)
-                    found = found + shape(s) * missing
+                    at_end = (*x[:axis], x[axis].constant((self.form.high if end else self.form.low)[axis]), *x[axis + 1 :])
+                    found = found + shape(s) * (_value(side.value, at_end) - self._taken(side, axis, end, before)(at_end))
             return found
 
         return field
 
-    def factor(self, output: str, x: Columns) -> Channels:
-        found = x[0].constant(1.0)
-        for axis, (low, high) in enumerate(self._sides[output]):
-            s = (x[axis] - self.form.low[axis]) / (self.form.high[axis] - self.form.low[axis])
-            ends = _kind(low), _kind(high)
-            found = found * _vanishing(s, *(kind == "dirichlet" for kind in ends))
-            if self.neumann:
-                zero = _vanishing(s, *self._neumann_ends[axis])
-                found = found * (zero * zero)
-        return found
+    def count(self, output: str) -> int:
+        return int(2 ** len(self._neumann_axes(output)))
 
-    def moved(self, x: Columns) -> Columns:
+    def terms(self, output: str, x: Columns) -> list[Term]:
+        """One for each choice of Neumann axes along which the points stay where they are; along the others they are moved."""
         found = []
-        for axis, column in enumerate(x):
-            low, length = self.form.low[axis], self.form.high[axis] - self.form.low[axis]
-            found.append(_flattened((column - low) / length, *self._neumann_ends[axis]) * length + low)
-        return tuple(found)
-
-    def moved_factor(self, output: str, x: Columns, moved: Columns) -> Channels:
-        found = x[0].constant(1.0)
-        for axis, (low, high) in enumerate(self._sides[output]):
-            s = (moved[axis] - self.form.low[axis]) / (self.form.high[axis] - self.form.low[axis])
-            found = found * _vanishing(s, _kind(low) == "dirichlet", _kind(high) == "dirichlet")
+        axes = self._neumann_axes(output)
+        for stay in product((False, True), repeat=len(axes)):
+            staying = {axis for axis, stays in zip(axes, stay, strict=True) if stays}
+            moved, factor = [], x[0].constant(1.0)
+            for axis, (low, high) in enumerate(self._sides[output]):
+                s = self._scaled(x, axis)
+                neumann, dirichlet = (tuple(_kind(side) == kind for side in (low, high)) for kind in ("neumann", "dirichlet"))
+                if axis in staying:
+                    zero = _vanishing(s, *neumann)
+                    factor = factor * (zero * zero)
+                elif axis in axes:
+                    s = _flattened(s, *neumann)
+                factor = factor * _vanishing(s, *dirichlet)
+                moved.append(x[axis] if axis in staying or axis not in axes else s * self._length(axis) + self.form.low[axis])
+            key = tuple((axis, *map(_kind, self._sides[output][axis])) for axis in axes if axis not in staying)
+            found.append(Term(key, tuple(moved), factor))
         return found
 
-    def _refuse_mixed_kinds(self) -> None:
-        for axis, ends in enumerate(self._neumann_ends):
-            for end, name in enumerate(("low", "high")):
-                kinds = {_kind(self._sides[output][axis][end]) for output in self.form.outputs}
-                if ends[end] and kinds != {"neumann"}:
-                    raise ConditionError(
-                        f"side {self._names[axis]}_{name} is Neumann for some outputs and not for others, which hard conditions "
-                        "cannot be built for: give all outputs the same kind there"
-                    )
+    def _neumann_axes(self, output: str) -> list[int]:
+        return [axis for axis, pair in enumerate(self._sides[output]) if "neumann" in map(_kind, pair)]
 
-    def _refuse_jumps(self) -> None:
-        """Values that differ where two sides meet leave nothing that could satisfy both."""
-        low, high = torch.tensor(self.form.low, dtype=torch.float64), torch.tensor(self.form.high, dtype=torch.float64)
-        corners = torch.cartesian_prod(*(torch.stack([a, b]) for a, b in zip(low, high, strict=True))).reshape(-1, len(low))
-        x = coordinates(corners, self.form.geometry.dimension)
-        columns = tuple(x.column(k) for k in range(len(low)))
-        for output, sides in self._sides.items():
-            for axis, pair in enumerate(sides):
-                for end, side in enumerate(pair):
-                    if side is None or side.kind != "dirichlet":
-                        continue
-                    here = corners[:, axis] == (high if end else low)[axis]
-                    lift = self.lift(output, columns).value[here, 0]
-                    wanted = _value(side.value, columns).value[here, 0]
-                    away = (lift - wanted).abs()
-                    if float(away.max()) > _JUMP * (1 + float(wanted.abs().max())):
-                        worst = corners[here][int(away.argmax())].tolist()
-                        place = ", ".join(f"{name} = {value:g}" for name, value in zip(self._names, worst, strict=True))
-                        where = f"{self._names[axis]}_{'high' if end else 'low'}"
-                        raise ConditionError(
-                            f"the data of {output!r} on side {where} jump by {float(away.max()):.3g} against those of a neighbouring side "
-                            f"at {place}: no smooth field has both; make the data agree at corners"
-                        )
+    def _length(self, axis: int) -> float:
+        return self.form.high[axis] - self.form.low[axis]
+
+    def _scaled(self, x: Columns, axis: int) -> Channels:
+        return (x[axis] - self.form.low[axis]) / self._length(axis)
+
+    def _taken(self, side: Condition, axis: int, end: int, field: Field) -> Field:
+        """What the condition of a side is about: the value of a field, or its derivative along the outward normal."""
+        return field if side.kind == "dirichlet" else lambda x: _slope(field, x, axis) * (1.0 if end else -1.0)
+
+    def _refuse_jumps(self, output: str) -> None:
+        """Conditions at two neighbouring sides, or at the two ends of a periodic axis, that leave nothing to satisfy both."""
+        conditions = [
+            (axis, end, side) for axis, pair in enumerate(self._sides[output]) for end, side in enumerate(pair) if side is not None
+        ]
+        data: dict[tuple[int, int], Field] = {(axis, end): _field(side.value) for axis, end, side in conditions}
+        everywhere = self._points({})
+        sizes = [float(data[axis, end](everywhere).value.abs().max()) * self._unit(axis, side) for axis, end, side in conditions]
+        size = max(sizes, default=0.0)
+        for (a, end_a, one), (b, end_b, other) in combinations(conditions, 2):
+            if a == b:
+                continue
+            x = self._points({a: end_a, b: end_b})
+            this = self._taken(other, b, end_b, data[a, end_a])(x).value
+            that = self._taken(one, a, end_a, data[b, end_b])(x).value
+            slopes = "slopes of the " if "neumann" in (one.kind, other.kind) else ""
+            what = f"the {slopes}data of {output!r} {_where(one)} jump by {{}} against those {_where(other)} at {{}}"
+            self._refuse_difference(x, this - that, size / (self._unit(a, one) * self._unit(b, other)), what)
+        for axis in (axis for axis, closes in enumerate(self.form.closed) if closes):
+            low, high = self._points({axis: 0}), self._points({axis: 1})
+            for a, end, side in conditions:
+                field = data[a, end]
+                for name, function, unit in (
+                    ("", field, 1.0),
+                    ("slopes of the ", lambda x, field=field, axis=axis: _slope(field, x, axis), self._length(axis)),
+                ):
+                    jump = function(low).value - function(high).value
+                    what = f"the {name}data of {output!r} {_where(side)} jump by {{}} around the periodic axis at {{}}"
+                    self._refuse_difference(low, jump, size / (unit * self._unit(a, side)), what)
+
+    def _unit(self, axis: int, side: Condition) -> float:
+        return self._length(axis) if side.kind == "neumann" else 1.0
+
+    def _refuse_difference(self, x: Columns, difference: Tensor, size: float, what: str) -> None:
+        away = difference.abs()
+        if float(away.max()) > _JUMP * size:
+            worst = int(away.argmax())
+            told = what.format(f"{float(away.max()):.3g}", self.place([float(column.value[worst]) for column in x]))
+            raise ConditionError(f"{told}: no smooth field has both; make the data agree where sides meet")
+
+    def _points(self, fixed: dict[int, int]) -> Columns:
+        """Points of the box, corners among them, or of that face or edge of it where these axes are at these ends."""
+        uneven = np.array([0.0, 0.137, 0.381, 0.729, 1.0])  # no wave has the same value at all of them
+        places = []
+        for axis, (low, high) in enumerate(zip(self.form.low, self.form.high, strict=True)):
+            places.append(np.array([(low, high)[fixed[axis]]]) if axis in fixed else low + uneven * (high - low))
+        grid = np.stack([a.ravel() for a in np.meshgrid(*places, indexing="ij")], axis=1)
+        x = coordinates(torch.from_numpy(grid), self.form.geometry.dimension)
+        return tuple(x.column(axis) for axis in range(len(places)))
+
+
+def _where(side: Condition) -> str:
+    return "at time 0" if side.part == "t_low" else f"on {side.part}"
 
 
 def _kind(side: Condition | None) -> End:
     return None if side is None else side.kind
+
+
+def _field(function: Function) -> Field:
+    return lambda x: _value(function, x)
 
 
 def _value(function: Function, x: Columns) -> Channels:
@@ -281,102 +351,167 @@ def _flattened(s: Channels, low: bool, high: bool) -> Channels:
 
 
 class ShapeConditions(HardConditions):
-    """On any domain with smooth distances; second derivatives may be unbounded where parts with different data meet."""
+    """On any domain with smooth distances; second derivatives may be unbounded where parts with different data meet.
+
+    Raises
+    ------
+    ConditionError : where the data of two parts jump, or initial values do not fit those of a part.
+    """
 
     def __init__(self, form: StrongForm) -> None:
         super().__init__(form)
         shape: Shape = form.geometry
-        self._groups: dict[str, list[tuple[Function, Callable[..., Any]]]] = {}
+        self._groups: dict[str, list[tuple[Function, list[str], Callable[..., Any]]]] = {}
         self._factors: dict[str, Callable[..., Any]] = {}
         self._fluxes: dict[str, list[Condition]] = {}
+        self._away: dict[str, Callable[..., Any]] = {}
+        self._away_each: dict[str, Callable[..., Any]] = {}
+        self._rest: dict[str, Callable[..., Any] | None] = {}
         for output in form.outputs:
             conditions = form.conditions.get(output, ())
-            values: dict[Any, list[str]] = {}
-            for condition in conditions:
-                if condition.kind == "dirichlet":
-                    values.setdefault(condition.value, []).append(condition.part)
-            self._groups[output] = [(value, shape.factor(parts)) for value, parts in values.items()]
-            self._factors[output] = shape.factor([part for parts in values.values() for part in parts])
+            groups = _by_value([condition for condition in conditions if condition.kind == "dirichlet"])
+            self._groups[output] = [(value, parts, shape.factor(parts)) for value, parts in groups]
+            self._factors[output] = shape.factor([part for _, parts in groups for part in parts])
             self._fluxes[output] = [condition for condition in conditions if condition.kind == "neumann"]
-        if self.neumann:
-            self._prepare_neumann(shape)
-
-    def _prepare_neumann(self, shape: Shape) -> None:
-        parts = [{condition.part for condition in fluxes} for fluxes in self._fluxes.values()]
-        if any(some != parts[0] for some in parts):
-            raise ConditionError("some outputs are Neumann on parts where others are not: give all outputs the same kind on each part")
-        self._away = shape.distance(sorted(parts[0]))
-        self._away_each = {part: shape.distance([part]) for part in parts[0]}
-        rest = [part for part in shape.parts if part not in parts[0]]
-        self._rest = shape.distance(rest) if rest else None
+            if free := [condition.part for condition in self._fluxes[output]]:
+                self._away[output] = shape.distance(free)
+                self._away_each |= {part: shape.distance([part]) for part in free}
+                rest = [part for part in shape.parts if part not in free]
+                self._rest[output] = shape.distance(rest) if rest else None
+            self._refuse_jumps(output)
+            self._refuse_initial(output)
 
     def lift(self, output: str, x: Columns) -> Channels:
-        space = x[: self.form.geometry.dimension]
-        at = x
-        if self.neumann:
-            at = (*self.moved(x)[: len(space)], *x[len(space) :])
-        found = self._blended(output, at)
-        if self.form.duration is not None and output in self.form.initial:
-            start = (*at[:-1], at[-1].constant(0.0))
-            found = found + _value(self.form.initial[output], at) - self._blended(output, start)
-        if self._fluxes[output]:
-            found = found + self._localised(space) * self._flux(output, x)
-        return found
+        found = self._boundary_lift(output, x)
+        if self.form.duration is None or output not in self.form.initial:
+            return found
+        return found + (_value(self.form.initial[output], x) - self._boundary_lift(output, (*x[:-1], x[-1].constant(0.0))))
+
+    def _boundary_lift(self, output: str, x: Columns) -> Channels:
+        if not self._fluxes[output]:
+            return self._blended(output, x)
+        return self._blended(output, self._moved(output, x)) + self._localised(output, x) * self._flux(output, x)
 
     def _blended(self, output: str, x: Columns) -> Channels:
         """The data of all Dirichlet parts, each weighed down to nothing on the others."""
         groups = self._groups[output]
         if not groups:
             return x[0].constant(0.0)
-        if len(groups) == 1:
-            return _value(groups[0][0], x)
-        space = x[: self.form.geometry.dimension]
-        distances = [_value(distance, space) for _, distance in groups]
-        weights = [_product([d for j, d in enumerate(distances) if j != k]) for k in range(len(groups))]
-        parts = [weight * _value(value, x) for weight, (value, _) in zip(weights, groups, strict=True)]
-        return _sum(parts) / _sum(weights)
+        values = [_value(value, x) for value, _, _ in groups]
+        distances = [_value(distance, self._space(x)) for _, _, distance in groups]
+        return _weighed(values, distances)
 
     def _flux(self, output: str, x: Columns) -> Channels:
         """``-distance h``: with the outward normal derivative h of each Neumann part on it."""
-        space = x[: self.form.geometry.dimension]
-        fluxes = self._fluxes[output]
-        away = _value(self._away, space)
-        if len(fluxes) == 1:
-            return away * _value(fluxes[0].value, x) * -1.0
+        fluxes, space = self._fluxes[output], self._space(x)
         distances = [_value(self._away_each[condition.part], space) for condition in fluxes]
-        weights = [_product([d * d for j, d in enumerate(distances) if j != k]) for k in range(len(fluxes))]
-        parts = [weight * _value(condition.value, x) for weight, condition in zip(weights, fluxes, strict=True)]
-        return away * (_sum(parts) / _sum(weights)) * -1.0
+        values = [_value(condition.value, x) for condition in fluxes]
+        return _value(self._away[output], space) * _weighed(values, [d * d for d in distances]) * -1.0
 
-    def _localised(self, space: Columns) -> Channels:
+    def _localised(self, output: str, x: Columns) -> Channels:
         """1 on the Neumann parts without normal derivative there, 0 on all others."""
-        if self._rest is None:
-            return space[0].constant(1.0)
-        rest, away = _value(self._rest, space), _value(self._away, space)
-        return rest * rest / (rest * rest + away * away)
+        far, space = self._rest[output], self._space(x)
+        if far is None:
+            return x[0].constant(1.0)
+        rest, away = _value(far, space), _value(self._away[output], space)
+        return rest * rest / (rest * rest + away * away + TINY)
 
-    def factor(self, output: str, x: Columns) -> Channels:
-        space = x[: self.form.geometry.dimension]
-        found = _value(self._factors[output], space) * self._time(output, x)
-        if self.neumann:
-            away = _value(self._away, space)
-            found = found * (away * away)
-        return found
+    def count(self, output: str) -> int:
+        return 2 if self._fluxes[output] else 1
 
-    def moved(self, x: Columns) -> Columns:
-        space = x[: self.form.geometry.dimension]
-        local, away = self._localised(space), _value(self._away, space)
-        shift = local * away
-        moved = [column - shift * _slope(lambda z: _value(self._away, z), space, axis) for axis, column in enumerate(space)]
-        return (*moved, *x[len(space) :])
+    def terms(self, output: str, x: Columns) -> list[Term]:
+        own = _value(self._factors[output], self._space(x)) * self._time(output, x)
+        if not self._fluxes[output]:
+            return [Term((), x, own)]
+        moved, away = self._moved(output, x), _value(self._away[output], self._space(x))
+        trace = _value(self._factors[output], self._space(moved)) * self._time(output, x)
+        return [Term(frozenset(condition.part for condition in self._fluxes[output]), moved, trace), Term((), x, own * (away * away))]
 
-    def moved_factor(self, output: str, x: Columns, moved: Columns) -> Channels:
-        return _value(self._factors[output], moved[: self.form.geometry.dimension]) * self._time(output, x)
+    def _moved(self, output: str, x: Columns) -> Columns:
+        """T: coordinates without normal derivative on the Neumann parts, and where they were on all others."""
+        space, away = self._space(x), _field(self._away[output])
+        shift = self._localised(output, x) * away(space)
+        return (*(column - shift * _slope(away, space, axis) for axis, column in enumerate(space)), *x[len(space) :])
 
     def _time(self, output: str, x: Columns) -> Channels:
         if self.form.duration is None or output not in self.form.initial:
             return x[0].constant(1.0)
         return x[-1] * (1 / self.form.duration)
+
+    def _space(self, x: Columns) -> Columns:
+        return x[: self.form.geometry.dimension]
+
+    def _at(self, points: Array, time: float) -> Columns:
+        if self.form.duration is not None:
+            points = np.column_stack([points, np.full(len(points), time)])
+        x = coordinates(torch.from_numpy(np.ascontiguousarray(points)), self.form.geometry.dimension)
+        return tuple(x.column(k) for k in range(points.shape[1]))
+
+    def _refuse_jumps(self, output: str) -> None:
+        """Data of two parts that differ where the parts meet."""
+        shape = self.form.geometry
+        times = np.linspace(0, self.form.duration or 0, 5 if self.form.duration else 1)
+        for (one, parts, _), (other, others, _) in combinations(self._groups[output], 2):
+            here, there = (shape.boundary(_DENSE[shape.dimension], names).points for names in (parts, others))
+            for near, farther, share in meetings(here, there):
+                for time in times:
+                    x = self._at(here[[near, farther]], time)
+                    this, that = (_value(value, x).value[:, 0].tolist() for value in (one, other))
+                    first, second = this[0] - that[0], this[1] - that[1]
+                    jump = abs(first - share * (second - first))
+                    if jump > _JUMP_BETWEEN_PARTS * max(map(abs, (*this, *that))):
+                        raise ConditionError(
+                            f"the data of {output!r} on {' and '.join(parts)} jump by {jump:.3g} against those on "
+                            f"{' and '.join(others)} near {self.place([float(column.value[0]) for column in x])}: "
+                            "no smooth field has both; make the data agree where parts meet"
+                        )
+
+    def _refuse_initial(self, output: str) -> None:
+        """Initial values that do not satisfy the boundary conditions."""
+        if self.form.duration is None or output not in self.form.initial:
+            return
+        shape, initial = self.form.geometry, _field(self.form.initial[output])
+        inside = initial(self._at(shape.interior(64), 0.0)).value
+        for condition in self.form.conditions.get(output, ()):
+            edge = shape.boundary(32, [condition.part])
+            x = self._at(edge.points, 0.0)
+            found, wanted = initial(x), _value(condition.value, x).value[:, 0]
+            this, unit = found.value[:, 0], 1.0
+            if condition.kind == "neumann":
+                this = (found.gradient[: shape.dimension, :, 0].T * torch.from_numpy(edge.normals)).sum(dim=1)
+                unit = float(max(np.subtract(shape.bounds[1], shape.bounds[0])))
+            away = (this - wanted).abs()
+            size = max(float(inside.abs().max()), float(wanted.abs().max()) * unit) / unit
+            if float(away.max()) > _JUMP * size:
+                worst = int(away.argmax())
+                what = "values" if condition.kind == "dirichlet" else "normal derivatives"
+                raise ConditionError(
+                    f"the initial {what} of {output!r} jump by {float(away.max()):.3g} against those on {condition.part} at "
+                    f"{self.place([float(column.value[worst]) for column in x])}: no smooth field has both; "
+                    "make the data agree at time 0"
+                )
+
+
+def _by_value(conditions: Sequence[Condition]) -> list[tuple[Function, list[str]]]:
+    """The parts of each function or number; functions are the same only where they are one object."""
+    found: list[tuple[Function, list[str]]] = []
+    for condition in conditions:
+        for value, parts in found:
+            if value is condition.value or (not callable(value) and not callable(condition.value) and value == condition.value):
+                parts.append(condition.part)
+                break
+        else:
+            found.append((condition.value, [condition.part]))
+    return found
+
+
+def _weighed(values: Sequence[Channels], distances: Sequence[Channels]) -> Channels:
+    """Where one distance is 0 its own value, elsewhere a mean of all, with the products of the other distances for weights."""
+    if len(values) == 1:
+        return values[0]
+    weights = [_product([d for j, d in enumerate(distances) if j != k]) for k in range(len(distances))]
+    above = _sum([weight * value for weight, value in zip(weights, values, strict=True)])
+    return (above + values[0] * TINY) / (_sum(weights) + TINY)
 
 
 def _product(parts: Sequence[Channels]) -> Channels:

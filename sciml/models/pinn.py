@@ -54,9 +54,8 @@ class PINN(nn.Module):
         super().__init__()
         self.form = form
         self.conditions = hard_conditions(form)
-        outputs = len(form.outputs) * (2 if self.conditions.neumann else 1)
         inputs = Coordinates(form.low, form.high, form.closed, form.features)
-        self.network = coordinate_network(inputs, outputs, **settings)  # type: ignore[arg-type]
+        self.network = coordinate_network(inputs, self.conditions.network_outputs, **settings)  # type: ignore[arg-type]
 
     def frame(self, points: Array | Tensor) -> Frame:
         """For points of shape (N, coordinates), time last."""
@@ -115,15 +114,15 @@ class EquationResiduals:
     Attributes
     ----------
     model : the network, whose parameters the residual is a function of.
-    points : one tensor, for optimizers that look at the network there.
+    points : where the network is taken, for optimizers that look at it there: these points, and others that conditions move them to.
     factors : of every row on top of these weights, shape (N, equations); 1 unless changed by a weighting.
     """
 
     def __init__(self, pinn: PINN, points: Array, weights: Array | None = None) -> None:
         self.pinn, self.model = pinn, pinn.network
         x = torch.as_tensor(points, dtype=torch.float64)
-        self.points: Sequence[Tensor] = [x]
         self.frame = pinn.frame(x)
+        self.points: Sequence[Tensor] = [one.points.value for one in self.frame.ansatz.evaluations]
         form = pinn.form
         base = torch.full((len(x),), 1 / len(x), dtype=torch.float64) if weights is None else torch.as_tensor(weights, dtype=torch.float64)
         of_equations = torch.tensor(form.weights or (1.0,) * len(form.equations), dtype=torch.float64)

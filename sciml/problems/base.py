@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from sciml.errors import DatasetError
-from sciml.fields import BinaryField, Disks, Law, Wave
+from sciml.fields import BinaryField, Disks, GaussianRandomField, Law, Wave
 from sciml.grid import AXES, Grid
 from sciml.problems.boundary import Boundary, Kind, SideKind
 from sciml.problems.problem import Parameters, Problem
@@ -115,9 +115,15 @@ class BoxProblem(Problem):
         if name.startswith("boundary_"):
             where = AXES.index(name.removeprefix("boundary_")[0])
             along = [k for k in range(self.dimension) if k != where]
-            field = Sampled(value, self.grid.without(where), [self._closes(k) for k in along])
-            return lambda *x: field(*(x[k] for k in along))
-        return Sampled(value, self.grid, [self._closes(k) for k in range(self.dimension)])
+            side = Sampled(value, self.grid.without(where), [self._closes(k) for k in along], self._even(law, along))
+            return lambda *x: side(*(x[k] for k in along))
+        axes = range(self.dimension)
+        return Sampled(value, self.grid, [self._closes(k) for k in axes], self._even(law, axes))
+
+    def _even(self, law: Law, axes: Iterable[int]) -> list[bool]:
+        """Along which axes a field is a sum of cosines, which has no slope on the sides."""
+        field = getattr(law, "field", law)
+        return [isinstance(field, GaussianRandomField) and field.boundary == "neumann" and not self._closes(k) for k in axes]
 
     def _closes(self, axis: int) -> bool:
         return self.boundary_kinds[axis][0] == "periodic"

@@ -69,6 +69,9 @@ class StrongForm:
     features: tuple[Callable[..., Any], ...] = ()
 
     def __post_init__(self) -> None:
+        if any(self.periodic) and not isinstance(self.geometry, Box):
+            raise DatasetError(f"periodic = {self.periodic}, but only a box has axes that can close: leave it out")
+        closed = {f"{axis}_{end}" for axis, closes in zip(AXES, self.periodic, strict=False) if closes for end in ("low", "high")}
         for name, conditions in self.conditions.items():
             if name not in self.outputs:
                 raise DatasetError(f"conditions name {name!r}, which is no output: choose among {', '.join(self.outputs)}")
@@ -80,6 +83,10 @@ class StrongForm:
                 if condition.part in seen:
                     raise DatasetError(f"{name!r} has two conditions on part {condition.part!r}: keep one")
                 seen.add(condition.part)
+                if condition.kind not in ("dirichlet", "neumann"):
+                    raise DatasetError(f"the condition of {name!r} on {condition.part} is {condition.kind!r}: take dirichlet or neumann")
+                if condition.part in closed:
+                    raise DatasetError(f"{name!r} has a condition on {condition.part}, of an axis that is periodic: drop one of the two")
         if (self.duration is None) != (not self.initial):
             raise DatasetError("initial values and a duration go together: give both, or none for a steady problem")
 
@@ -103,6 +110,10 @@ class StrongForm:
         return tuple(self.periodic[k] if k < len(self.periodic) else False for k in range(len(self.low)))
 
 
+#: Cells beyond a side: the influence of a spline's end falls by 0.43 a cell, so that this is where rounding drowns it.
+_BEYOND = 44
+
+
 class Sampled:
     """A field that is known at the cell centres of a grid, as a function: the interpolating spline of degree 5.
 
@@ -113,23 +124,24 @@ class Sampled:
     ----------
     values : shape of the grid, which needs 6 cells along each axis.
     periodic : which axes close.
+    even : along which axes the field is continued as in a mirror, so that its slope on those sides is 0; None for none.
     """
 
-    def __init__(self, values: Any, grid: Grid, periodic: Sequence[bool]) -> None:
+    def __init__(self, values: Any, grid: Grid, periodic: Sequence[bool], even: Sequence[bool] | None = None) -> None:
         from scipy.interpolate import NdBSpline, make_interp_spline
 
         if min(grid.shape) < 6:
             raise DatasetError(f"a field on {grid} cells is too coarse to be a function: take a resolution of 6 at least along each axis")
         coefficients = np.array(np.broadcast_to(values, grid.shape), np.float64)
         knots = []
-        for axis, closes in enumerate(periodic):
-            centres = grid.centers(axis)
-            if closes:  # a wide enough stretch around the box, so that ends do not matter
-                n, pad = len(centres), min(len(centres), 12)
-                order = np.arange(-pad, n + pad)
-                coefficients = coefficients.take(order % n, axis=axis)
-                centres = centres[order % n] + np.floor_divide(order, n) * grid.extent[axis]
-            spline = make_interp_spline(centres, coefficients, k=5, axis=axis)
+        for axis, (closes, mirrored) in enumerate(zip(periodic, even or [False] * len(grid.shape), strict=True)):
+            n, centres = grid.shape[axis], grid.centers(axis)
+            if closes or mirrored:  # a stretch around the box so wide that its ends do not matter
+                order = np.arange(-_BEYOND, n + _BEYOND)
+                turn, place = np.divmod(order, n)
+                coefficients = coefficients.take(np.where(mirrored & (turn % 2 == 1), n - 1 - place, place), axis=axis)
+                centres = centres[place] + turn * grid.extent[axis]
+            spline = make_interp_spline(centres, np.moveaxis(coefficients, axis, 0), k=5)
             knots.append(spline.t)
             coefficients = np.moveaxis(spline.c, 0, axis)  # SciPy leaves the interpolated axis in front
         self._spline = NdBSpline(tuple(knots), coefficients, 5, extrapolate=True)

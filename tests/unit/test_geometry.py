@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from sciml.geometry import Box, Combination, Disk, Meshed, Polygon, Shape, joined
+from sciml.geometry import Box, Combination, Disk, Meshed, Polygon, Shape, joined, meetings
 from sciml.geometry.shape import GeometryError
 from sciml.mesh.mesh import Mesh
 
@@ -405,3 +405,15 @@ def test_operators_are_combinations() -> None:
     assert Combination("difference", RECTANGLE, HOLE) == (RECTANGLE - HOLE)
     assert Combination("intersection", RECTANGLE, HOLE) == (RECTANGLE & HOLE)
     assert Combination("union", RECTANGLE, BITE) == (RECTANGLE | BITE)
+
+
+def test_meetings_are_found_at_every_place_where_two_parts_meet() -> None:
+    upper, circle = ((RECTANGLE - BITE).boundary(3000, [part]).points for part in ("y_high", "bite"))
+    found = list(meetings(upper, circle))
+    assert sorted(round(float(upper[near, 0])) for near, _, _ in found) == [1, 2]
+    for near, farther, share in found:
+        one, two = (3 * upper[k, 0] + 0.2 for k in (near, farther))
+        at_place = one - share * (two - one)
+        assert at_place == pytest.approx(3 * round(float(upper[near, 0])) + 0.2, abs=3e-4)  # slope 3, a tenth of the spacing
+    assert list(meetings(upper, HOLE.boundary(3000).points)) == []
+    assert list(meetings(upper, np.zeros((0, 2)))) == []

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -96,6 +97,10 @@ def test_arithmetic(axes: int) -> None:
             (a * 2.0).sin() * b.cos() + (a * c).exp() + b.log(),
             lambda z: (2 * z[0]).sin() * z[1].cos() + (z[0] * z[2]).exp() + z[1].log(),
         ),
+        "hypotenuse": (
+            np.hypot(a * b, c - 0.3) + np.hypot(2.0, a),
+            lambda z: torch.hypot(z[0] * z[1], z[2] - 0.3) + (4 + z[0] ** 2).sqrt(),
+        ),
         "root": ((a * a + b * b).power(0.5), lambda z: (z[0] ** 2 + z[1] ** 2).sqrt()),
     }
     for name, (found, f) in pairs.items():
@@ -104,6 +109,31 @@ def test_arithmetic(axes: int) -> None:
             torch.testing.assert_close(ours[..., 0], right, **TIGHT, msg=name)
     both = stack([a * b, c])
     torch.testing.assert_close(both.value, torch.stack([POINTS[:, 0] * POINTS[:, 1], POINTS[:, 2]], 1), **TIGHT)
+
+
+def test_a_hypotenuse_of_nothing_has_the_derivatives_of_its_first_leg() -> None:
+    """The limit from where the first leg is positive and the second of higher order, as in distances on their boundary."""
+    x = coordinates(torch.tensor([[0.0, 0.7, 1.0], [1e-9, 0.7, 1.0]], dtype=torch.float64))
+    f, t = x.column(0) * np.exp(x.column(1)), x.column(2)
+    found = np.hypot(f, 0.5 * (np.hypot(t, f * f) - t))
+    torch.testing.assert_close(found.value, f.value, rtol=1e-12, atol=0)
+    torch.testing.assert_close(found.gradient, f.gradient, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(found.laplacian, f.laplacian, rtol=0, atol=1e-6)
+
+
+def test_columns_are_picked_and_summed() -> None:
+    x = coordinates(POINTS, 2)
+    picked = x.columns((2, 0, 2)).summed((1, 0, 1), 3)
+    expected = stack([x.column(0), x.column(2) * 2.0, x.column(0) * 0.0])
+    for ours, right in ((picked.value, expected.value), (picked.gradient, expected.gradient), (picked.laplacian, expected.laplacian)):
+        torch.testing.assert_close(ours, right, **TIGHT)
+    assert x.columns((0, 1, 2)) is x
+    assert x.summed((0, 1, 2), 3) is x
+
+
+def test_numpy_functions_without_a_rule_are_named() -> None:
+    with pytest.raises(TypeError, match=r"numpy\.arctan has no rule for quantities with derivatives: take add, cos"):
+        np.arctan(coordinates(POINTS).column(0))
 
 
 def test_a_network_times_a_distance_keeps_its_layers() -> None:
