@@ -195,19 +195,14 @@ def _coarser(recipe: Recipe, samples: Samples, count: int) -> Iterator[tuple[Pro
     first = recipe.problem.domain.shape[0]
     for factor in _COARSENINGS:
         if first // factor >= 4:
-            coarse = on_grid(recipe.problem, first // factor)
-            drawn = [coarse.sample(samples.provenance(index)["seed_words"], recipe.data.dtype) for index in range(count)]
-            if all(_has_equations(coarse, parameters) for parameters in drawn):
-                yield coarse, drawn
-
-
-def _has_equations(problem: Problem, parameters: Fields) -> bool:
-    """Whether the problem's grid can hold it: a coarse one may lack its waves, or resonate."""
-    try:
-        discretize(problem, parameters)
-    except DatasetError:
-        return False
-    return True
+            try:  # a coarse grid may lack the waves of the problem, or resonate
+                coarse = on_grid(recipe.problem, first // factor)
+                drawn = [coarse.sample(samples.provenance(index)["seed_words"], recipe.data.dtype) for index in range(count)]
+                for parameters in drawn:
+                    discretize(coarse, parameters)
+            except DatasetError:
+                continue
+            yield coarse, drawn
 
 
 def _cells(problem: Problem) -> str:
