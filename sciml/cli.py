@@ -285,9 +285,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a trained operator: errors, the PDE residual of its predictions, speed against the solver; or a pinn: its errors."""
-    from sciml.training.run_folder import is_equation_run
+    from sciml.data.run_format import EQUATION, run_format
 
-    if is_equation_run(run):
+    if run_format(run) == EQUATION:
         from sciml.training.pinn import DEFAULT_GATE, evaluate_equation
 
         if data is not None or resolution is not None or samples is not None:

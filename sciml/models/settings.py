@@ -54,10 +54,7 @@ class OperatorSettings(Settings):
     @field_validator("model")
     @classmethod
     def _known(cls, model: str) -> str:
-        if model not in MODELS:
-            near = difflib.get_close_matches(model, MODELS, n=1)
-            raise ValueError(f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(MODELS)}")
-        return model
+        return one_of(model, MODELS)
 
     @field_validator("modes")
     @classmethod
@@ -77,6 +74,14 @@ class OperatorSettings(Settings):
         if self.modes > min(shape):
             grid, largest = " x ".join(str(n) for n in shape), min(shape) // 2 * 2
             raise SettingsError(f"modes = {self.modes} is more than a grid of {grid} points can carry; choose modes <= {largest}")
+
+
+def one_of(name: str, known: Sequence[str]) -> str:
+    """The name, if it is one of these; ValueError with the nearest, or all of them, otherwise."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ValueError(f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}")
+    return name
 
 
 def _sentence(fault: Mapping[str, Any], kind: type[BaseModel]) -> str:

@@ -22,8 +22,6 @@ from sciml.report.fields import Limits, Sample, plane, symmetric_limits
 from sciml.report.record import Object, check_report, complete_rows, damaged, few_of, json_object, stored_check
 from sciml.report.schema import EQUATION_CONFIG, EQUATION_EVALUATION, EQUATION_ROW, NUMBERS, misfit
 
-_KIND = "sciml-equation"
-
 
 @dataclass(frozen=True)
 class EquationRecord:
@@ -75,15 +73,6 @@ class EquationRecord:
             for name in shown:
                 found[name] = symmetric_limits(*(values for other, values in shown.items() if _output(other) == _output(name)))
         return found
-
-
-def is_equation(run: Path | str) -> bool:
-    """Whether a folder says that it holds a network trained on an equation."""
-    try:
-        content = json.loads((Path(run) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False  # whoever reads it as a run of an operator says what is wrong
-    return isinstance(content, Mapping) and content.get("format") == _KIND
 
 
 def read_equation(run: Path | str) -> EquationRecord:

@@ -187,11 +187,12 @@ def save_picture(run: Path | str, out: Path | str, *, rank: str = "median") -> P
     keeps no sample of that rank, and InputError where `out` is a folder.
     """
     from sciml.data.durable import write_bytes_durably
+    from sciml.data.run_format import EQUATION, run_format
     from sciml.errors import CheckpointError, InputError
-    from sciml.report.equation_record import is_equation, read_equation
+    from sciml.report.equation_record import read_equation
     from sciml.report.record import read_record
 
-    record = read_equation(run) if is_equation(run) else read_record(run)
+    record = read_equation(run) if run_format(run) == EQUATION else read_record(run)
     chosen = [sample for sample in record.samples if sample.rank in (rank, "solved")]
     if not chosen:
         raise CheckpointError(f"{run} holds no {rank} sample to draw: run `sciml evaluate {run}` first, or choose best, median or worst")

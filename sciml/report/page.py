@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sciml.data.run_format import EQUATION, run_format
 from sciml.report.commands import reproduce
 from sciml.report.equation import equation_page
-from sciml.report.equation_record import is_equation, read_equation
+from sciml.report.equation_record import read_equation
 from sciml.report.fields import save_picture
 from sciml.report.markup import FOOTER, Markup, element, page, tiles, verdict
 from sciml.report.notation import duration, figure, percent
@@ -38,7 +39,7 @@ def write_report(run: Path | str, out: Path | str, *, picture: Path | str | None
     InputError : `out` is a folder or ends in ``.json``, or `picture` is a folder.
     """
     path = page_path(out)
-    if is_equation(run):
+    if run_format(run) == EQUATION:
         document, twin = equation_page(read_equation(run))
     else:
         record = read_record(run)

@@ -131,24 +131,38 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], or
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], origin: Path) -> None:
-    """Load the state of a stored optimizer; its settings stay as they are, since the config of the run decides them.
+    """Load the state of a stored optimizer of mini-batches; its settings stay as they are, since the config of the run decides them.
 
     Raises CheckpointError where what it holds for single parameters are not AdamW's moments of the optimizer's own, and where the
     optimizer refuses the rest.
     """
-    groups = optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     try:
-        numbers = [number for group in state["param_groups"] for number in group["params"]]
-        fits = numbers == list(range(len(parameters))) and all(_is_moment(entry, parameters[k]) for k, entry in state["state"].items())
+        fits = all(_is_moment(entry, parameters[k]) for k, entry in state["state"].items())
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise _damaged(origin, error) from None
     if not fits:
-        raise CheckpointError(f"{origin} is the optimizer of another model; restore it, or remove the run folder and train again")
+        raise _of_another_model(origin)
+    load_state(optimizer, state, origin)
+
+
+def load_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], origin: Path) -> None:
+    """Load the state of any stored optimizer, likewise; raises CheckpointError where it is that of another number of parameters."""
+    groups = optimizer.state_dict()["param_groups"]
+    try:
+        numbers = [number for group in state["param_groups"] for number in group["params"]]
+    except (KeyError, TypeError) as error:
+        raise _damaged(origin, error) from None
+    if numbers != [number for group in groups for number in group["params"]]:
+        raise _of_another_model(origin)
     try:
         optimizer.load_state_dict({**state, "param_groups": groups})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise _damaged(origin, error) from None
+
+
+def _of_another_model(origin: Path) -> CheckpointError:
+    return CheckpointError(f"{origin} is the optimizer of another model; restore it, or remove the run folder and train again")
 
 
 def _is_moment(entry: Mapping[str, torch.Tensor], parameter: torch.Tensor) -> bool:

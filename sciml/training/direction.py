@@ -94,7 +94,7 @@ def train_direction(out: str | Path, settings: DirectionSettings | None = None, 
         resumed_from = len(rows)
         if resumed_from < settings.epochs:
             loop.run(run, rows, progress)
-    best = _best(rows)
+    best = run.best(rows)
     spent = time.perf_counter() - started, time.process_time() - cpu
     return DirectionResult(run.root, len(rows), resumed_from, best["epoch"], best["valid_residual"], config.parameters, *spent)
 
@@ -161,7 +161,7 @@ class _Loop:
             run.check_checkpoint(done)
             load_weights(self.network, run.checkpoints.weights(done), run.checkpoints.path(done))
             load_optimizer(self.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
-            _keep_best_and_last(run, rows)  # the kill may have come before it
+            run.keep_best_and_last(rows)  # the kill may have come before it
         return rows
 
     def run(self, run: Folder[DirectionConfig], rows: list[Row], progress: Progress | None) -> None:
@@ -173,7 +173,7 @@ class _Loop:
             run.append_row(row)
             rows.append(row)
             run.checkpoints.save(epoch, dict(self.network.named_parameters()), self.optimizer.state_dict(), stored)
-            _keep_best_and_last(run, rows)
+            run.keep_best_and_last(rows)
 
     def _epoch(self, epoch: int, train: torch.Tensor, valid: torch.Tensor, progress: Progress | None) -> Row:
         started, total, size = time.perf_counter(), 0.0, self.settings.batch_size
@@ -293,13 +293,3 @@ def _initial_network(settings: DirectionSettings) -> DirectionNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return DirectionNet(settings.dimension, settings.smoothing, settings.coarse)
-
-
-def _keep_best_and_last(run: Folder[DirectionConfig], rows: list[Row]) -> None:
-    best, done = _best(rows)["epoch"], len(rows)
-    run.checkpoints.mark_best(best)
-    run.checkpoints.prune({done - 1, done, best})
-
-
-def _best(rows: list[Row]) -> Row:
-    return min(rows, key=lambda row: float(row["valid_residual"]))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import CheckpointError
 from sciml.models.pinn import EquationResiduals
 from sciml.optimizers import SPRING, SSBFGS, GaussNewton, GeodesicLevenbergMarquardt, LevenbergMarquardt, SSBroyden, Sven
 from sciml.training.pinn_settings import EquationSettings
 
-_LBFGS_HISTORY = 50
+_LBFGS = {"max_iter": 20, "history_size": 50, "tolerance_grad": 0, "tolerance_change": 0}  # with one iteration a call torch's stalls
 
 
 class Stepper:
@@ -65,24 +63,6 @@ _BUILDERS: dict[str, Callable[[nn.Module, EquationSettings], torch.optim.Optimiz
     "spring": lambda network, settings: SPRING(network.named_parameters()),
     "ssbroyden": lambda network, settings: SSBroyden(network.parameters()),
     "ssbfgs": lambda network, settings: SSBFGS(network.parameters()),
-    "lbfgs": lambda network, settings: torch.optim.LBFGS(
-        network.parameters(), max_iter=1, history_size=_LBFGS_HISTORY, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe"
-    ),
+    "lbfgs": lambda network, settings: torch.optim.LBFGS(network.parameters(), line_search_fn="strong_wolfe", **_LBFGS),
     "adam": lambda network, settings: torch.optim.Adam(network.parameters()),
 }
-
-
-def load_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], origin: Path) -> None:
-    """Load a stored state; settings stay as they are, since the config of the run decides them.
-
-    Raises CheckpointError where the state is that of another number of parameters.
-    """
-    groups = optimizer.state_dict()["param_groups"]
-    try:
-        numbers = [number for group in state["param_groups"] for number in group["params"]]
-        if numbers != [number for group in groups for number in group["params"]]:
-            raise CheckpointError(f"{origin} is the optimizer of another network; restore it, or remove the run folder and train again")
-        optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise CheckpointError(f"{origin} is damaged ({reason}); restore it, or remove the run folder and train again") from None

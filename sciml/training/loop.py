@@ -94,7 +94,7 @@ def train(data: Data, out: str | Path, settings: TrainSettings | None = None, *,
         rows = loop.resume(run)
         resumed_from = len(rows)
         loop.run(run, rows, progress or _silent)
-    best = _best(rows)
+    best = run.best(rows)
     l2, h1 = best["valid_relative_l2"], best["valid_relative_h1"]
     size = count_parameters(loop.network)
     return TrainResult(run.root, len(rows), resumed_from, best["epoch"], l2, h1, size, time.perf_counter() - started)
@@ -137,7 +137,7 @@ class _Loop:
             run.check_checkpoint(done)
             load_weights(self.network, run.checkpoints.weights(done), run.checkpoints.path(done))
             load_optimizer(self.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
-            _keep_best_and_last(run, rows)  # the kill may have come before it
+            run.keep_best_and_last(rows)  # the kill may have come before it
         return rows
 
     def run(self, run: RunFolder, rows: list[Row], progress: Progress) -> None:
@@ -148,7 +148,7 @@ class _Loop:
             run.append_row(row)
             rows.append(row)
             run.checkpoints.save(epoch, dict(self.network.named_parameters()), self.optimizer.state_dict(), stored)
-            _keep_best_and_last(run, rows)
+            run.keep_best_and_last(rows)
 
     def _epoch(self, epoch: int, rows: list[Row], progress: Progress) -> Row:
         started, total, rate = time.perf_counter(), 0.0, 0.0
@@ -229,17 +229,6 @@ def _initial_network(settings: TrainSettings, inputs: Normaliser, outputs: Norma
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return build_network(settings, inputs, outputs, dimension)
-
-
-def _keep_best_and_last(run: RunFolder, rows: list[Row]) -> None:
-    """Name the best checkpoint and drop all but that one and the last two."""
-    best, done = _best(rows)["epoch"], len(rows)
-    run.checkpoints.mark_best(best)
-    run.checkpoints.prune({done - 1, done, best})
-
-
-def _best(rows: list[Row]) -> Row:
-    return min(rows, key=lambda row: float(row["valid_relative_l2"]))
 
 
 def _silent(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:

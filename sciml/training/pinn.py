@@ -26,8 +26,8 @@ from sciml.models.pinn import PINN, EquationResiduals, collocation
 from sciml.models.settings import SettingsError
 from sciml.problems.problem import Parameters, seed_words
 from sciml.problems.strong_form import StrongForm
-from sciml.training.checkpoint import load_weights
-from sciml.training.equation_optimizers import Stepper, load_state
+from sciml.training.checkpoint import load_state, load_weights
+from sciml.training.equation_optimizers import Stepper
 from sciml.training.loop import Progress
 from sciml.training.operator import count_parameters
 from sciml.training.pinn_settings import EquationConfig, EquationSettings
@@ -99,7 +99,7 @@ def train_equation(
         resumed_from = rows[-1]["step"] if rows else 0
         if len(rows) < settings.blocks:
             loop.run(run, rows, progress)
-        best = _best(rows)
+        best = run.best(rows)
         load_weights(pinn.network, run.checkpoints.weights(best["epoch"]), run.checkpoints.path(best["epoch"]))
         errors = _evaluated(run, pinn, problem, rows, DEFAULT_GATE).details["relative_l2"]
     return EquationResult(
@@ -151,7 +151,7 @@ class _Loop:
             # the optimizer of the last step: one that takes over with the next has no state yet
             self.stepper = Stepper(self.settings, self.pinn.network, self.residuals, rows[-1]["step"] - 1)
             load_state(self.stepper.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
-            _keep_best_and_last(run, rows)
+            run.keep_best_and_last(rows)
         return rows
 
     def run(self, run: Folder[EquationConfig], rows: list[Row], progress: Progress | None) -> None:
@@ -162,7 +162,7 @@ class _Loop:
             rows.append(row)
             weights = dict(self.pinn.network.named_parameters())
             run.checkpoints.save(block, weights, self.stepper.optimizer.state_dict(), stored)
-            _keep_best_and_last(run, rows)
+            run.keep_best_and_last(rows)
 
     def _block(self, block: int, progress: Progress | None) -> Row:
         started, first = time.perf_counter(), (block - 1) * self.settings.block
@@ -209,7 +209,7 @@ def _evaluated(run: Folder[EquationConfig], pinn: PINN, problem: _Problem, rows:
     started, right = time.perf_counter(), problem.reference
     found = pinn.predict(right.points)
     errors = right.errors(found)
-    best = _best(rows)
+    best = run.best(rows)
     status: Status = "exact" if problem.form.exact is not None else "peer"
     checks = [
         Check(f"relative L2 error of {name}", error, "<=", gate, reference=right.source, status=status) for name, error in errors.items()
@@ -276,13 +276,3 @@ def initial_network(form: StrongForm, settings: EquationSettings) -> PINN:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return PINN(form, **network)
-
-
-def _keep_best_and_last(run: Folder[EquationConfig], rows: list[Row]) -> None:
-    best, done = _best(rows)["epoch"], len(rows)
-    run.checkpoints.mark_best(best)
-    run.checkpoints.prune({done - 1, done, best})
-
-
-def _best(rows: list[Row]) -> Row:
-    return min(rows, key=lambda row: float(row["loss"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import Field, field_validator
 
 from sciml.data.recipe import Recipe, load_recipe, parse_recipe
 from sciml.errors import RecipeError
-from sciml.models.settings import Settings
+from sciml.models.settings import Settings, one_of
 from sciml.training.direction_settings import find_training_recipe, read_training_recipe
 from sciml.training.run_config import Record
 
@@ -37,7 +36,7 @@ class EquationSettings(Settings):
     points : collocation points, about.
     optimizer : one of `EQUATION_OPTIMIZERS`.
     learning_rate : of Adam the largest one of a cosine schedule, of the others the factor of every step; None for 1e-3 and 1.
-    steps : of the optimizer.
+    steps : of the optimizer; one of "lbfgs" is twenty iterations.
     warm_up : of "sven": steps of "geodesic-lm" before its own, which raise the loss on the way to a much lower one and
         reach it from a good start only.
     block : steps between two rows of the log, each with a checkpoint.
@@ -65,15 +64,12 @@ class EquationSettings(Settings):
     @field_validator("optimizer")
     @classmethod
     def _known(cls, optimizer: str) -> str:
-        choice = ", ".join(EQUATION_OPTIMIZERS)
         if optimizer in _MINI_BATCH:
+            choice = ", ".join(EQUATION_OPTIMIZERS)
             raise ValueError(
                 f"it is made for mini-batches of samples, and an equation gives all residuals in every step; choose one of {choice}"
             )
-        if optimizer not in EQUATION_OPTIMIZERS:
-            near = difflib.get_close_matches(optimizer, EQUATION_OPTIMIZERS, n=1)
-            raise ValueError(f"did you mean {near[0]!r}?" if near else f"choose one of {choice}")
-        return optimizer
+        return one_of(optimizer, EQUATION_OPTIMIZERS)
 
     @property
     def blocks(self) -> int:

@@ -28,7 +28,7 @@ class Folder(Generic[C]):
     ----------
     root : its path.
     record : what ``config.json`` holds.
-    figures : entries of every row of ``metrics.jsonl``, by which the best epoch is chosen and reported.
+    figures : entries of every row of ``metrics.jsonl``; the smaller the first, the better the epoch, and all are reported of the best.
     """
 
     root: Path
@@ -106,6 +106,16 @@ class Folder(Generic[C]):
         write_text_durably(self.root / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         return rows
 
+    def best(self, rows: list[Row]) -> Row:
+        """The row with the smallest of the first of `figures`."""
+        return min(rows, key=lambda row: float(row[self.figures[0]]))
+
+    def keep_best_and_last(self, rows: list[Row]) -> None:
+        """Name the best checkpoint and drop all but that one and the last two."""
+        best, done = self.best(rows)["epoch"], len(rows)
+        self.checkpoints.mark_best(best)
+        self.checkpoints.prune({done - 1, done, best})
+
     def _check_row(self, row: Row) -> None:
         """Refuse a row without the figures by which the best epoch is chosen and reported (CheckpointError)."""
         for name in self.figures:
@@ -124,15 +134,6 @@ class Folder(Generic[C]):
             return [row for row in rows if isinstance(row["epoch"], int)]
         except (ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); restore it, or remove the run folder and train again") from None
-
-
-def is_equation_run(root: Path) -> bool:
-    """Whether a folder says that it holds a network trained on an equation."""
-    try:
-        content = json.loads((root / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False  # whoever opens it as a run of an operator says what is wrong
-    return isinstance(content, dict) and content.get("format") == "sciml-equation"
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from sciml.models.settings import OperatorSettings
+from sciml.models.settings import OperatorSettings, one_of
 
 #: What an operator can be trained by; `sciml.training.optimizers` builds them.
 OPTIMIZERS = ("adamw", "mfac", "mkor", "mkor-h")
@@ -52,16 +51,12 @@ class TrainSettings(OperatorSettings):
     @field_validator("optimizer")
     @classmethod
     def _for_mini_batches(cls, optimizer: str) -> str:
-        choice = ", ".join(OPTIMIZERS)
         if optimizer in RESIDUAL_OPTIMIZERS:
             raise ValueError(
                 "it steps from one loss that stays the same, the residual of an equation at fixed points, and an operator sees another "
-                f"mini-batch in every step; choose one of {choice}"
+                f"mini-batch in every step; choose one of {', '.join(OPTIMIZERS)}"
             )
-        if optimizer not in OPTIMIZERS:
-            near = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
-            raise ValueError(f"did you mean {near[0]!r}?" if near else f"choose one of {choice}")
-        return optimizer
+        return one_of(optimizer, OPTIMIZERS)
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate of step `step` of `total`, counted from 0: a function of nothing else, so that it needs no state."""

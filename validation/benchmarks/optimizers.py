@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -42,6 +42,8 @@ from sciml.optimizers import (
 )
 from sciml.problems import Burgers, Heat, Poisson, ScreenedPoisson
 from sciml.problems.strong_form import StrongForm
+from sciml.training import EquationSettings
+from sciml.training.equation_optimizers import Stepper
 from validation.options import check_between
 from validation.timing import one_core
 
@@ -158,7 +160,7 @@ def _published_sven(network: nn.Module) -> torch.optim.Optimizer:
 
 def _lbfgs(network: nn.Module) -> torch.optim.Optimizer:
     parameters = network.parameters()
-    return torch.optim.LBFGS(parameters, max_iter=1, history_size=50, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe")
+    return torch.optim.LBFGS(parameters, history_size=50, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe")
 
 
 Make = Callable[[nn.Module], torch.optim.Optimizer]
@@ -185,8 +187,7 @@ def _deep(seeds: int, steps: int, details: dict[str, Any]) -> list[Check]:
     form = Poisson.model_validate({"solution": WAVES}).strong_form({})
     for width in (20, 32):
         rows = [
-            _trained(_form_task(form, seed, width=width, depth=2, points=900), _with_warm_up(20), min(steps, 60), seed)
-            for seed in range(seeds)
+            _warmed_up(_form_task(form, seed, width=width, depth=2, points=900), min(steps, 60), seed, warm_up=20) for seed in range(seeds)
         ]
         details[f"Poisson, 2-{width}-{width}-1"] = [asdict(row) for row in rows]
         middle = statistics.median(row.relative_l2 for row in rows)
@@ -196,7 +197,7 @@ def _deep(seeds: int, steps: int, details: dict[str, Any]) -> list[Check]:
 
 def _heat(seeds: int, steps: int, details: dict[str, Any]) -> list[Check]:
     form = Heat.model_validate({"dimension": 1, "resolution": 64, "diffusivity": 0.25, "initial_temperature": SINE}).strong_form({})
-    rows = [_trained(_form_task(form, seed, width=64, depth=1, points=900), _with_warm_up(20), steps, seed) for seed in range(seeds)]
+    rows = [_warmed_up(_form_task(form, seed, width=64, depth=1, points=900), steps, seed, warm_up=20) for seed in range(seeds)]
     details["heat"] = [asdict(row) for row in rows]
     return [Check("heat in one dimension: median relative L2", statistics.median(row.relative_l2 for row in rows), "<=", 1e-7)]
 
@@ -271,27 +272,24 @@ def _robust(seeds: int, details: dict[str, Any]) -> list[Check]:
     cube = {"wavenumbers": [math.pi] * 3, "phases": [-math.pi / 2] * 3}
     turned = {"wavenumbers": [2.0, 3.0], "phases": [0.3, 0.7]}
     wave = {"kind": "wave", **WAVES}
-    exact = {"concentration": lambda x, y: np.sin(math.pi * x) * np.sin(math.pi * y)}
     problems: dict[str, StrongForm] = {
         "Poisson": Poisson.model_validate({"solution": WAVES}).strong_form({}),
         "Poisson, two insulated sides": Poisson.model_validate({"solution": turned, "boundary": sides}).strong_form({}),
         "Poisson in a cube": Poisson.model_validate({"dimension": 3, "solution": cube}).strong_form({}),
         "heat": Heat.model_validate({"dimension": 1, "resolution": 64, "diffusivity": 0.25, "initial_temperature": SINE}).strong_form({}),
-        "screened Poisson": _known(ScreenedPoisson.model_validate({"source": {**wave, "amplitude": 2 * math.pi**2 + 100.0}}), exact),
+        "screened Poisson": replace(
+            ScreenedPoisson.model_validate({"source": {**wave, "amplitude": 2 * math.pi**2 + 100.0}}).strong_form({}),
+            exact={"potential": lambda x, y: np.sin(math.pi * x) * np.sin(math.pi * y)},
+        ),
     }
     counts, table = 0, {}
     for name, form in problems.items():
-        rows = [_trained(_form_task(form, seed, width=24, depth=2, points=1600), _with_warm_up(40), 100, seed) for seed in range(seeds)]
+        rows = [_warmed_up(_form_task(form, seed, width=24, depth=2, points=1600), 100, seed) for seed in range(seeds)]
         table[name] = [asdict(row) for row in rows]
         counts += sum(row.relative_l2 < 1e-6 for row in rows)
     details["without tuning"] = table
     share = counts / (seeds * len(problems))
     return [Check(f"share of {seeds * len(problems)} runs on {len(problems)} problems below 1e-6 without tuning", share, ">=", 0.95)]
-
-
-def _known(problem: ScreenedPoisson, exact: dict[str, Any]) -> StrongForm:
-    (function,) = exact.values()
-    return replace(problem.strong_form({}), exact={problem.outputs[0]: function})
 
 
 # ---- running -----------------------------------------------------------------------------------------------------------------------
@@ -317,27 +315,31 @@ def _against(pinn: PINN, points: Array, exact: Array) -> Error:
     return error
 
 
-def _with_warm_up(steps: int) -> Callable[[nn.Module], Sequence[Any]]:
-    return lambda n: [*([GeodesicLevenbergMarquardt(n.named_parameters())] * steps), Sven(n.named_parameters())]
+def _warmed_up(task: Task, steps: int, seed: int, **settings: Any) -> Row:
+    """As `sciml train --optimizer sven` does it."""
+    return _until(task, Stepper(EquationSettings(steps=steps, **settings), task.network, task.residuals), steps, seed)
 
 
-def _trained(task: Task, make: Callable[[nn.Module], Any], steps: int, seed: int, limit: float = math.inf) -> Row:
-    """Train until `steps` steps are taken or `limit` seconds of the processor are over; a list of optimizers gives each its step."""
-    made, parameters = make(task.network), dict(task.network.named_parameters())
-    line = made if isinstance(made, list) else [made]
-    began, taken, loss = time.process_time(), 0, math.nan
+def _trained(task: Task, make: Make, steps: int, seed: int, limit: float = math.inf) -> Row:
+    """Train by one optimizer."""
+    optimizer, parameters = make(task.network), dict(task.network.named_parameters())
 
     def scalar() -> Tensor:
-        for value in parameters.values():
-            value.grad = None
+        optimizer.zero_grad()
         r = task.residuals(parameters)
         (r @ r).backward()
         return (r @ r).detach()
 
+    closure: Any = task.residuals if getattr(optimizer, "requires_residuals", False) else scalar
+    return _until(task, lambda _: float(optimizer.step(closure)), steps, seed, limit)
+
+
+def _until(task: Task, step: Callable[[int], float], steps: int, seed: int, limit: float = math.inf) -> Row:
+    """Until `steps` steps are taken or `limit` seconds of the processor are over."""
+    began, taken, loss = time.process_time(), 0, math.nan
     while taken < steps and time.process_time() - began < limit:
-        optimizer = line[min(taken, len(line) - 1)]
         try:
-            loss = float(optimizer.step(task.residuals if getattr(optimizer, "requires_residuals", False) else scalar))
+            loss = step(taken)
         except FloatingPointError:  # a published step that left the numbers: its error says so
             break
         taken += 1
