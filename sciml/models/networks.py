@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sciml.models.channels import Channels, Use, stack
+from sciml.models.channels import Channels, Use, coordinates, stack
 from sciml.models.taylor import Sine, expanded, forward_jet
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sine": Sine, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus}
@@ -77,7 +77,13 @@ class Coordinates(Jetted):
                 found += [angle.cos(), angle.sin()]
             else:
                 found.append((column - (low + high) / 2) * (2 / (high - low)))
-        return _beside([*found, *(feature(*columns) for feature in self.features)])
+        if not self.features:
+            return _beside(found)
+        if isinstance(x, Channels):
+            return _beside([*found, *(feature(*columns) for feature in self.features)])
+        quantities = coordinates(x, 0)  # NumPy's functions know these and not tensors
+        along = [quantities.column(k) for k in range(len(self.axes))]
+        return _beside([*found, *(feature(*along).value for feature in self.features)])
 
 
 class FourierFeatures(Jetted):
@@ -183,7 +189,13 @@ def coordinate_network(
     activation : "tanh", "sine", "silu", "gelu" or "softplus".
     fourier_features, fourier_scale : number of frequencies put before the network, 0 for none, and their standard deviation.
     factored : whether weights are factored, see `FactoredLinear`.
+
+    Raises
+    ------
+    ValueError : for a kind or an activation that is none of these.
     """
+    _refuse_unknown("kind", kind, "network", NETWORKS)
+    _refuse_unknown("activation", activation, "activation with derivatives", tuple(ACTIVATIONS))
     linear: Callable[[int, int], nn.Module] = FactoredLinear if factored else _linear
     first: list[nn.Module] = [coordinates]
     inputs = coordinates.outputs
@@ -198,6 +210,11 @@ def coordinate_network(
     else:
         body = [(ModifiedMLP if kind == "modified_mlp" else PirateNet)(inputs, outputs, width, depth, activation, linear)]
     return nn.Sequential(*first, *body).double()
+
+
+def _refuse_unknown(name: str, value: str, what: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} = {value!r} is no {what}: choose {', '.join(known[:-1])} or {known[-1]}")
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
