@@ -18,7 +18,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from sciml.models.channels import Channels, Use, Uses
@@ -143,7 +142,7 @@ def _stacked(parts: list[nn.Module], inputs: Channels) -> Channels:
                 raise TypeError("GELU with approximate='tanh' has no rule: take the exact one")
             if isinstance(part, nn.Softplus) and part.beta != 1:
                 raise TypeError(f"Softplus with beta = {part.beta} has no rule: take beta = 1")
-            state = _Activate.apply(state, _ACTIVATIONS[type(part)], d, axes)
+            state = _Activate.apply(state, _ACTIVATIONS[type(part)], d, axes, [])
         else:
             raise TypeError(f"{type(part).__name__} has no rule for forward derivatives: take a sequence of linear layers and activations")
     return Channels(state[0], state[1 : 1 + d], state[1 + d] if axes else None, axes, tuple(uses))
@@ -156,36 +155,75 @@ def _flat(model: nn.Module) -> list[nn.Module]:
 
 
 class _Activate(torch.autograd.Function):
-    """All channels behind an activation; written out by hand because the graph of ten small operations costs more than the arithmetic."""
+    """All channels behind an activation; written out by hand because the graph of ten small operations costs more than the arithmetic.
+
+    It can be differentiated any number of times, in both modes, and batched.
+    """
 
     @staticmethod
-    def forward(ctx: Any, state: Tensor, slopes: Slopes, d: int, axes: int) -> Tensor:
+    def forward(state: Tensor, slopes: Slopes, d: int, axes: int, kept: list[Tensor]) -> Tensor:
+        """`kept` is given empty and receives what backward needs: a function in this style may save but its inputs and outputs."""
         a, slope, curvature, third = slopes(state[0])
         out = torch.empty_like(state)
         out[0] = a
         torch.mul(state[1 : 1 + d], slope, out=out[1 : 1 + d])
+        kept += slope, curvature
         if axes:
             squares = state[1 : 1 + axes].square().sum(dim=0)
             torch.mul(state[1 + d], slope, out=out[1 + d])
             out[1 + d].addcmul_(curvature, squares)
-            ctx.save_for_backward(state, slope, curvature, third, squares)
-        else:
-            ctx.save_for_backward(state, slope, curvature)
-        ctx.d, ctx.axes = d, axes
+            kept += third, squares
         return out
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, G: Tensor) -> tuple[Tensor, None, None, None]:
-        state, slope, curvature, *rest = ctx.saved_tensors
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        state, ctx.slopes, ctx.d, ctx.axes, ctx.kept = inputs
+        ctx.save_for_backward(state)
+        ctx.save_for_forward(state)
+
+    @staticmethod
+    def backward(ctx: Any, G: Tensor) -> tuple[Tensor | None, ...]:
+        (state,) = ctx.saved_tensors
+        if torch.is_grad_enabled() or not ctx.kept:  # this will be differentiated in turn, or is part of a transform of `torch.func`
+            return _pulled(state, G, ctx.slopes, ctx.d, ctx.axes), None, None, None, None
         d, axes = ctx.d, ctx.axes
+        slope, curvature, *rest = ctx.kept
         found = G * slope
         found[0].addcmul_(curvature, torch.linalg.vecdot(state[1 : 1 + d], G[1 : 1 + d], dim=0))
         if axes:
             third, squares = rest
             found[0].addcmul_(torch.addcmul(curvature * state[1 + d], third, squares), G[1 + d])
             found[1 : 1 + axes].addcmul_(state[1 : 1 + axes], curvature * G[1 + d], value=2)
-        return found, None, None, None
+        return found, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *others: None) -> Tensor:
+        (state,), d, axes = ctx.saved_tensors, ctx.d, ctx.axes
+        _, slope, curvature, third = ctx.slopes(state[0])
+        along = [tangent[:1] * slope, tangent[1 : 1 + d] * slope + state[1 : 1 + d] * (curvature * tangent[0])]
+        if axes:
+            space = state[1 : 1 + axes]
+            bent = third * tangent[0] * space.square().sum(dim=0) + 2 * curvature * (space * tangent[1 : 1 + axes]).sum(dim=0)
+            along.append((slope * tangent[1 + d] + curvature * tangent[0] * state[1 + d] + bent)[None])
+        return torch.cat(along)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], state: Tensor, slopes: Slopes, d: int, axes: int, kept: Any) -> tuple[Tensor, int]:
+        batch = in_dims[0]
+        assert batch is not None
+        return _Activate.apply(state.movedim(batch, 1), slopes, d, axes, []), 1  # channels first, else it acts on each number alone
+
+
+def _pulled(state: Tensor, G: Tensor, slopes: Slopes, d: int, axes: int) -> Tensor:
+    """What `_Activate.backward` finds, in operations that autograd knows."""
+    _, slope, curvature, third = slopes(state[0])
+    first = G[0] * slope + curvature * (state[1 : 1 + d] * G[1 : 1 + d]).sum(dim=0)
+    others = G[1:] * slope
+    if axes:
+        space, last = state[1 : 1 + axes], G[1 + d]
+        first = first + (curvature * state[1 + d] + third * space.square().sum(dim=0)) * last
+        others = torch.cat([others[:axes] + 2 * space * (curvature * last), others[axes:]])
+    return torch.cat([first[None], others])
 
 
 def point_jacobian(model: nn.Module, uses: Uses, rows: Tensor) -> dict[str, Tensor]:

@@ -142,7 +142,7 @@ def fresh(kind: str, **settings: Any) -> nn.Sequential:
 def test_a_piratenet_starts_as_one_layer() -> None:
     model = fresh("piratenet")
     (net,) = (module for module in model if isinstance(module, PirateNet))
-    assert [float(block.alpha) for block in net.blocks] == [0, 0, 0]
+    assert [float(block.alpha.detach()) for block in net.blocks] == [0, 0, 0]
     scaled = model[0](POINTS)
     torch.testing.assert_close(model(POINTS), net.last(net.act(net.first(scaled))), rtol=0, atol=0)
     with torch.no_grad():
