@@ -1,6 +1,8 @@
 """Each case of a network passes with few points and steps, and fails when the fault that it is there for is planted."""
 
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,9 +15,10 @@ from sciml.errors import InputError
 from sciml.models.channels import Channels, coordinates, stack
 from sciml.models.networks import Coordinates
 from sciml.models.taylor import forward_jet
-from sciml.problems.plane_flows import CENTRE, CHANNEL, RADIUS, cylinder_in_channel
+from sciml.problems.plane_flows import CENTRE, CHANNEL, RADIUS, cylinder_in_channel, kovasznay, starting_channel
+from sciml.problems.strong_form import StrongForm
 from solvers.flow import Side, StreamfunctionFlow, StreamfunctionProblem, solve_streamfunction
-from validation.cases import pinn_cavity, pinn_cylinder
+from validation.cases import pinn_cavity, pinn_cylinder, pinn_flows
 from validation.networks import train
 
 QUICK = {"re": 40.0, "width": 12, "points": 16, "steps": 60}
@@ -148,3 +151,46 @@ def test_a_small_network_finds_the_drag_to_two_hundredths() -> None:
 @pytest.mark.slow
 def test_the_cylinder_passes() -> None:
     assert failed(pinn_cylinder.run()) == []
+
+
+def quick_flows() -> dict[str, pinn_flows.Flow]:
+    """The same names with fewer steps and gates to match."""
+    quick = {
+        "Poiseuille": (25, 1e-14),
+        "Kovasznay": (30, 1e-4),
+        "Taylor-Green": (15, 5e-2),
+        "pulsating": (15, 1e-2),
+        "starting": (20, 1e-2),
+    }
+    return {name: replace(flow, steps=quick[name][0], gate=quick[name][1]) for name, flow in pinn_flows.flows().items()}
+
+
+def test_flows_of_closed_form_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = quick_flows()
+    monkeypatch.setattr(pinn_flows, "flows", lambda: quick)
+    monkeypatch.setattr(pinn_flows, "_acceleration", lambda flow, seed: (math.inf, []))
+    report = pinn_flows.run()
+    assert failed(report) == []
+    assert len(report.checks) == 2 * len(quick) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("Kovasznay", lambda: kovasznay(41.0)), ("starting", lambda: starting_channel(viscosity=0.105))],
+)
+def test_a_flow_of_another_viscosity_is_found(name: str, wrong: Callable[[], StrongForm], monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = quick_flows()[name]
+    other = replace(wrong(), exact=flow.form.exact)
+    if name == "Kovasznay":  # the values on the sides are those of the right flow
+        other = replace(other, conditions=flow.form.conditions)
+    monkeypatch.setattr(pinn_flows, "flows", lambda: {"Kovasznay": replace(flow, form=other)})
+    monkeypatch.setattr(pinn_flows, "_acceleration", lambda flow, seed: (math.inf, []))
+    monkeypatch.setattr(pinn_flows, "_figures", lambda trained: [])
+    assert failed(pinn_flows.run()) == ["Kovasznay: relative error of velocity"]
+
+
+@pytest.mark.slow
+def test_flows_of_closed_form_as_they_are() -> None:
+    report = pinn_flows.run()
+    assert failed(report) == []
+    assert len(report.details["figures"]) == 3

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from validation.options import check_between
 Array = NDArray[np.float64]
 VELOCITY = ("velocity_x", "velocity_y")
 PROBES = (31, 31, 15)  # Gauss points along x, y and t at which errors are taken
-COST = "about two minutes"
+COST = "about half a minute"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Flow:
     points: tuple[int, ...]
     steps: int
     gate: float
-    network: Mapping[str, object] = field(default_factory=lambda: {"kind": "modified_mlp", "width": 16, "depth": 2})
+    network: Mapping[str, Any] = field(default_factory=lambda: {"kind": "modified_mlp", "width": 16, "depth": 2})
 
 
 def flows() -> dict[str, Flow]:
@@ -66,9 +67,7 @@ def run(*, seed: int = 0) -> CheckReport:
     checks, rows, curves = [], {}, {}
     trained = {}
     for name, flow in flows().items():
-        found = train(
-            [(flow.form, flow.steps)], *collocation(flow.form, flow.points), seed=seed, **flow.network
-        )  # fmt: skip
+        found = train([(flow.form, flow.steps)], *collocation(flow.form, flow.points), seed=seed, **flow.network)
         if name == "Poiseuille":
             polish(found.pinn, flow)
         error = velocity_error(found.pinn)
