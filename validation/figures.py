@@ -80,6 +80,40 @@ def field(title: str, label: str, x: ArrayLike, y: ArrayLike, values: ArrayLike,
     return figure if contours is None else {**figure, "contours": _rounded(_vector(title, "contours", contours))}
 
 
+def triangles(
+    title: str, label: str, x: ArrayLike, y: ArrayLike, cells: ArrayLike, values: ArrayLike, contours: ArrayLike | None = None
+) -> Figure:
+    """A field on triangles, linear on each of them, as filled contours with the outline of the domain.
+
+    Parameters
+    ----------
+    label : what the colours show, with its unit.
+    x, y, values : at the nodes, of shape (n,); triangles with a value that is not finite stay empty.
+    cells : nodes of each triangle, shape (m, 3).
+    contours : levels that are drawn as lines; None draws none.
+
+    Raises
+    ------
+    ValueError : shapes that do not fit, or nodes that are not there.
+    """
+    xs, ys, found = (_vector(title, name, given) for name, given in (("x", x), ("y", y), ("values", values)))
+    nodes = np.asarray(cells)
+    if not len(xs) == len(ys) == len(found):
+        raise ValueError(f"{title}: x, y and values have {len(xs)}, {len(ys)} and {len(found)} entries; give one a node in each")
+    if nodes.ndim != 2 or nodes.shape[1:] != (3,) or not len(nodes) or nodes.min() < 0 or nodes.max() >= len(xs):
+        raise ValueError(f"{title}: cells of shape {nodes.shape} have to hold three of {len(xs)} nodes each")
+    figure = {
+        "kind": "triangles",
+        "title": title,
+        "label": label,
+        "x": _rounded(xs),
+        "y": _rounded(ys),
+        "triangles": nodes.tolist(),
+        "values": _rounded(found),
+    }
+    return figure if contours is None else {**figure, "contours": _rounded(_vector(title, "contours", contours))}
+
+
 def bars(title: str, label: str, values: Mapping[str, float], *, log: bool = False) -> Figure:
     """One horizontal bar for each name, with its figure; `label` says what the bars show. Raises ValueError where there is none."""
     if not values:

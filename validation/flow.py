@@ -1,7 +1,8 @@
-"""What the flow cases share: fields sampled on a grid for figures, and the flows of the cylinder benchmark."""
+"""What the flow cases share: fields on a grid or on the triangles of a flow for figures, and the flows of the cylinder benchmark."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check
 from solvers.elements.blocks import channel_with_cylinder
+from solvers.elements.space import Numbering, Space
+from solvers.elements.triangle import basis, basis_gradients, lattice
 from solvers.flow.taylor_hood.problem import Flow, VectorField
 from solvers.flow.taylor_hood.state import FlowState
 from validation.reference_tables import row
@@ -17,6 +20,7 @@ Array = NDArray[np.float64]
 DIAMETER, HEIGHT, VISCOSITY = 0.1, 0.41, 1e-3
 #: Where the benchmark takes the pressure difference: the ends of the cylinder.
 FRONT_AND_BACK = ((0.15, 0.2), (0.25, 0.2))
+_TRIANGLES = 8000  # of a figure, about
 
 
 def cylinder_flow(peak: VectorField | float, cells: int) -> Flow:
@@ -61,6 +65,47 @@ def sampled(values: Any, low: tuple[float, float], high: tuple[float, float], sh
     points = np.stack(np.meshgrid(x, y), axis=-1)
     found = np.asarray(values(points.reshape(-1, 2))).reshape(len(y), len(x))
     return {"x": _rounded(x), "y": _rounded(y), "values": [_rounded(line) for line in found]}
+
+
+def speed_on_triangles(state: FlowState) -> dict[str, Any]:
+    """x, y, cells and values for `validation.figures.triangles`: |u|."""
+    space = state.spaces.velocity
+    return _on_triangles(space, lambda points: np.linalg.norm(basis(space.degree, points) @ state.velocity[space.numbering.cells], axis=-1))
+
+
+def vorticity_on_triangles(state: FlowState) -> dict[str, Any]:
+    """The same of ``dv/dx - du/dy``, which jumps between cells: at each node the mean of what they have there."""
+    space = state.spaces.velocity
+
+    def vorticity(points: Array) -> Array:
+        slopes = np.einsum("qdk,mkc->mqcd", basis_gradients(space.degree, points), state.velocity[space.numbering.cells])
+        slopes = slopes @ np.linalg.inv(space.geometry.jacobian(points))
+        return np.asarray(slopes[..., 1, 0] - slopes[..., 0, 1])
+
+    return _on_triangles(space, vorticity)
+
+
+def scalar_on_triangles(space: Space, values: Array) -> dict[str, Any]:
+    """The same of a function given by its values at the nodes of a space, such as the pressure."""
+    return _on_triangles(space, lambda points: values[space.numbering.cells] @ basis(space.degree, points).T)
+
+
+def _on_triangles(space: Space, values: Callable[[Array], Array]) -> dict[str, Any]:
+    """Cells cut into triangles that bend with the boundary, about 8000 in all; `values` at reference points has shape (cells, points)."""
+    mesh = space.geometry.mesh
+    pieces = int(np.clip(np.sqrt(_TRIANGLES / len(mesh.triangles)), 1, 4))
+    nodes, corners = Numbering.of(mesh, pieces), np.rint(pieces * lattice(pieces)[:, 1:]).astype(int)
+    number = {(i, j): k for k, (i, j) in enumerate(corners.tolist())}
+    small = [
+        [number[i + a, j + b] for a, b in shape]
+        for i, j in number
+        for shape in (((0, 0), (1, 0), (0, 1)), ((1, 0), (1, 1), (0, 1)))
+        if all((i + a, j + b) in number for a, b in shape)
+    ]
+    shares = np.bincount(nodes.cells.ravel(), minlength=nodes.n)
+    fields = (*np.moveaxis(space.geometry.positions(corners / pieces), -1, 0), values(corners / pieces))
+    x, y, found = (np.bincount(nodes.cells.ravel(), np.ravel(one), nodes.n) / shares for one in fields)
+    return {"x": x, "y": y, "cells": nodes.cells[:, np.array(small)].reshape(-1, 3), "values": found}
 
 
 def maximum(ts: Array, values: Array) -> tuple[float, float]:

@@ -1,18 +1,24 @@
 """The figures of a check report on the page: curves, fields and bars as inline SVG, from the plain dicts that `validation.figures` makes.
 
 Text and axes take the page's own colours, so that they read in light and in dark. Curves differ by colour and by marker, never by colour
-alone. A field is a PNG inside the SVG, one pixel a point, under contour lines that are black on a white halo.
+alone; beside points, which are what curves are compared with, long curves carry no markers. A field is a PNG inside the SVG, one pixel a
+point or, on triangles, filled contours, under contour lines that are black on a white halo.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from sciml.report.axes import FRAME, Frame, Scale, Ticks, axes, linear_scale, log_scale, px, svg
@@ -37,16 +43,21 @@ CURVES = Frame(height=276.0, margins=(74.0, 10.0, 28.0, 42.0))  # the label of y
 BAR = 36.0  # pixels of height, for its name and below it the bar
 RASTER = 160  # pixels along an axis whose points are not equally spaced
 PLOT_WIDTH, LOWEST, HIGHEST = FRAME.right - FRAME.left, 80.0, 360.0
+#: A field that is so many times as wide as it is high takes the whole width of the page, on a frame of so many pixels.
+WIDE, WIDE_FRAME = 3.0, 820.0
+FILLED, FINER = 96, 3  # filled contours on triangles, and pixels of their picture for one of the frame
 
 
 def draw(figure: Mapping[str, Any]) -> Markup:
     """One figure with its caption; raises ValueError for a kind that is not known."""
-    kinds = {"lines": _lines, "field": _field, "bars": _bars}
+    kinds = {"lines": _lines, "field": _field, "triangles": _triangles, "bars": _bars}
     if figure["kind"] not in kinds:
         raise ValueError(f"figure {figure['title']!r} is of kind {figure['kind']!r}; choose {', '.join(kinds)}")
     drawing = kinds[figure["kind"]](figure)
-    shows = f": {figure['label']}" if figure["kind"] == "field" else ""  # its axes say x and y, and its label may be long
-    return element("figure", element("figcaption", f"{figure['title']}{shows}"), *drawing, class_="drawing")
+    field = figure["kind"] in ("field", "triangles")
+    shows = f": {figure['label']}" if field else ""  # its axes say x and y, and its label may be long
+    look = "drawing wide" if field and np.ptp(figure["x"]) > WIDE * np.ptp(figure["y"]) else "drawing"
+    return element("figure", element("figcaption", f"{figure['title']}{shows}"), *drawing, class_=look)
 
 
 def _lines(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
@@ -57,8 +68,14 @@ def _lines(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
         return (element("p", "No finite figure to draw.", class_="note"),)
     x = _scale([at for at, _ in drawn], "x" in log, CURVES.left, CURVES.right, margin=0.0)
     y = _scale([at for _, at in drawn], "y" in log, CURVES.bottom, CURVES.top, margin=0.05)
-    marks = [mark for index, one in enumerate(series) for mark in _marks(curves[index], one["style"], index, x[0], y[0])]
-    keys = [element("span", _swatch(one["style"], index), one["label"], class_="key") for index, one in enumerate(series)]
+    looks = [
+        _style(one["style"], curve, any(other["style"] == "points" for other in series)) for one, curve in zip(series, curves, strict=True)
+    ]
+    marks = [mark for index, look in enumerate(looks) for mark in _marks(curves[index], *look, index, x[0], y[0])]
+    keys = [
+        element("span", _swatch(*look, index), one["label"], class_="key")
+        for index, (one, look) in enumerate(zip(series, looks, strict=True))
+    ]
     said = "; ".join(_said(one["label"], curve) for one, curve in zip(series, curves, strict=True))
     alt = f"{figure['y_label']} over {figure['x_label']}. {said}"
     above = element("text", figure["y_label"], x=4, y=15)
@@ -90,7 +107,12 @@ def _scale(values: Sequence[float], log: bool, start: float, end: float, margin:
     return linear_scale(low - room, high + room, start, end)
 
 
-def _marks(curve: Sequence[Point], style: str, index: int, x_scale: Scale, y_scale: Scale) -> Iterator[Markup]:
+def _style(style: str, curve: Sequence[Point], among_points: bool) -> tuple[str, bool]:
+    """How a curve is drawn, and whether it carries markers."""
+    return style, style == "points" or not among_points or sum(map(_finite, curve)) <= MARKED
+
+
+def _marks(curve: Sequence[Point], style: str, marked: bool, index: int, x_scale: Scale, y_scale: Scale) -> Iterator[Markup]:
     pieces = [[(px(x_scale(x)), px(y_scale(y))) for x, y in piece] for drawn, piece in groupby(curve, key=_finite) if drawn]
     if style != "points":
         for piece in pieces:
@@ -98,7 +120,7 @@ def _marks(curve: Sequence[Point], style: str, index: int, x_scale: Scale, y_sca
     points = [point for piece in pieces for point in piece]
     every = 1 if style == "points" or len(points) <= MARKED else len(points) // SOME
     alone = [piece[0] for piece in pieces if len(piece) == 1]  # a line of one point would not be seen
-    for x, y in [*points[every // 2 :: every], *(alone if every > 1 else ())]:
+    for x, y in [*(points[every // 2 :: every] if marked else ()), *(alone if every > 1 else ())]:
         yield element("path", d=MARKERS[index % len(MARKERS)], transform=f"translate({x} {y})", class_=f"marker ink-{index % COLOURS}")
 
 
@@ -106,9 +128,10 @@ def _look(style: str, index: int) -> str:
     return f"curve ink-{index % COLOURS}" + (" dashed" if style == "dashed" else "")
 
 
-def _swatch(style: str, index: int) -> Markup:
+def _swatch(style: str, marked: bool, index: int) -> Markup:
     line = element("line", x1=0, x2=28, y1=6, y2=6, class_=_look(style, index)) if style != "points" else Markup()
-    marker = element("path", d=MARKERS[index % len(MARKERS)], transform="translate(14 6)", class_=f"marker ink-{index % COLOURS}")
+    look = {"transform": "translate(14 6)", "class_": f"marker ink-{index % COLOURS}"}
+    marker = element("path", d=MARKERS[index % len(MARKERS)], **look) if marked else Markup()
     return element("svg", line, marker, viewBox="0 0 28 12", class_="chart swatch", aria_hidden="true")
 
 
@@ -136,22 +159,76 @@ def _bars(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
 def _field(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
     x, y = np.array(figure["x"], np.float64), np.array(figure["y"], np.float64)
     values = np.array(figure["values"], np.float64)  # None becomes NaN
+    colours, shown = _colours(values)
+
+    def picture(plot: _Plot) -> Iterator[Markup]:
+        yield element("image", href=png_data_uri(_raster(x, y, values).T, colours, shown), preserveAspectRatio="none", **plot.corner)
+        if len(plot.levels) and min(values.shape) > 1:
+            yield from _contours(Figure().subplots().contour(x, y, np.ma.masked_invalid(values), levels=np.unique(plot.levels)), plot)
+
+    return _plotted(figure, values, (_extent(x), _extent(y)), picture)
+
+
+def _triangles(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
+    x, y, values = (np.array(figure[name], np.float64) for name in ("x", "y", "values"))
+    mesh = Triangulation(x, y, np.array(figure["triangles"]))
+    mesh.set_mask(~np.isfinite(values[mesh.triangles]).all(axis=1))
+    drawn = np.nan_to_num(values)  # what is masked has to be a number all the same
+    colours, shown = _colours(values)
+
+    def picture(plot: _Plot) -> Iterator[Markup]:
+        yield element("image", href=_filled(mesh, drawn, colours, shown, plot), preserveAspectRatio="none", class_="smooth", **plot.corner)
+        if len(plot.levels):
+            yield from _contours(Figure().subplots().tricontour(mesh, drawn, levels=np.unique(plot.levels)), plot)
+        yield element("path", d=_outline(mesh, plot), class_="outline")
+
+    return _plotted(figure, values, ((float(x.min()), float(x.max())), (float(y.min()), float(y.max()))), picture)
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """Where a field is drawn: its extent, the frame, scales, and the levels of its contour lines."""
+
+    extent: tuple[Limits, Limits]
+    frame: Frame
+    x: Ticks
+    y: Ticks
+    levels: list[float]
+
+    @property
+    def size(self) -> tuple[float, float]:
+        return self.frame.right - self.frame.left, self.frame.bottom - self.frame.top
+
+    @property
+    def corner(self) -> dict[str, str]:
+        width, height = self.size
+        return {"x": px(self.frame.left), "y": px(self.frame.top), "width": px(width), "height": px(height)}
+
+
+def _colours(values: Array) -> tuple[str, Limits]:
+    """The colour map, and the values at its ends: white is zero where there are both signs."""
+    limits = limits_of(values) or (0.0, 1.0)
+    if min(-limits[0], limits[1]) > 0.05 * max(-limits[0], limits[1]):
+        return DIFFERENCE_COLOURS, symmetric_limits(values) or limits
+    return OUTPUT_COLOURS, limits
+
+
+def _plotted(
+    figure: Mapping[str, Any], values: Array, extent: tuple[Limits, Limits], picture: Callable[[_Plot], Iterable[Markup]]
+) -> tuple[Markup, ...]:
+    """A field with axes and colour bar around its picture."""
     limits = limits_of(values)
     if limits is None:
         return (element("p", "No finite value to draw.", class_="note"),)
-    both_signs = min(-limits[0], limits[1]) > 0.05 * max(-limits[0], limits[1])
-    colours = DIFFERENCE_COLOURS if both_signs else OUTPUT_COLOURS
-    shown = (symmetric_limits(values) or limits) if both_signs else limits
-    (left, right), (low, high) = _extent(x), _extent(y)
+    colours, shown = _colours(values)
+    (left, right), (low, high) = extent
     frame, stretch = _frame((right - left) / (high - low))
     x_ticks, y_ticks = linear_scale(left, right, frame.left, frame.right), linear_scale(low, high, frame.bottom, frame.top)
     levels = sorted(level for level in figure.get("contours") or [] if level is not None)
-    corner = {"x": px(frame.left), "y": px(frame.top), "width": px(frame.right - frame.left), "height": px(frame.bottom - frame.top)}
-    picture = element("image", href=png_data_uri(_raster(x, y, values).T, colours, shown), preserveAspectRatio="none", **corner)
+    plot = _Plot(extent, frame, x_ticks, y_ticks, levels)
     parts = [
-        picture,
-        *_contours(x, y, values, levels, x_ticks[0], y_ticks[0]),
-        element("rect", **corner, class_="box"),
+        *picture(plot),
+        element("rect", **plot.corner, class_="box"),
         *axes(x_ticks, y_ticks, "x", "y", frame=frame, grid=False),
         *_colour_bar(frame, colours, shown),
     ]
@@ -175,14 +252,16 @@ def _equally_spaced(along: Array) -> bool:
 
 def _frame(ratio: float) -> tuple[Frame, str]:
     """A frame whose plot has the ratio of width to height, within what can be read; and a sentence where it has not."""
-    width, height = PLOT_WIDTH, PLOT_WIDTH / ratio
+    across = WIDE_FRAME if ratio > WIDE else FRAME.width
+    room = across - FRAME.margins[0] - FRAME.margins[1]
+    width, height = room, room / ratio
     if height > HIGHEST:
         width, height = max(HIGHEST * ratio, LOWEST), HIGHEST
     height = max(height, LOWEST)
     stretch = ratio * height / width
     note = "" if abs(stretch - 1.0) < 0.01 else f"Not to scale: a length along y is drawn {number(stretch)} times as long as one along x."
     left, right, top, bottom = FRAME.margins
-    frame = Frame(height=top + height + bottom + 40.0, margins=(left, right + PLOT_WIDTH - width, top, bottom + 40.0))
+    frame = Frame(across, top + height + bottom + 40.0, (left, right + room - width, top, bottom + 40.0))
     return frame, note
 
 
@@ -199,11 +278,29 @@ def _raster(x: Array, y: Array, values: Array) -> Array:
     return values
 
 
-def _contours(x: Array, y: Array, values: Array, levels: Sequence[float], x_scale: Scale, y_scale: Scale) -> Iterator[Markup]:
-    if not levels or min(values.shape) < 2:
-        return
-    found = Figure().subplots().contour(x, y, np.ma.masked_invalid(values), levels=np.unique(levels))
-    paths = [_path(segment, x_scale, y_scale) for level in found.allsegs for segment in level if len(segment) > 1]
+def _filled(mesh: Triangulation, values: Array, colours: str, limits: Limits, plot: _Plot) -> str:
+    """Filled contours as a PNG in a ``data:`` address, empty where there is no triangle."""
+    (width, height), (low, high) = plot.size, limits
+    picture = Figure(figsize=(width / 100, height / 100), dpi=100 * FINER)
+    ax = picture.add_axes((0.0, 0.0, 1.0, 1.0))
+    ax.set_axis_off()
+    ax.set(xlim=plot.extent[0], ylim=plot.extent[1])
+    ax.tricontourf(mesh, values, np.linspace(low, high if high > low else low + 1.0, FILLED), cmap=colours, antialiased=False)
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", transparent=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _outline(mesh: Triangulation, plot: _Plot) -> str:
+    """The edges that belong to one triangle only, as a path."""
+    triangles = mesh.get_masked_triangles()
+    edges, counts = np.unique(np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0, return_counts=True)
+    ends = [[(px(plot.x[0](mesh.x[node])), px(plot.y[0](mesh.y[node]))) for node in edge] for edge in edges[counts == 1]]
+    return "".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for a, b in ends)
+
+
+def _contours(found: ContourSet, plot: _Plot) -> Iterator[Markup]:
+    paths = [_path(segment, plot.x[0], plot.y[0]) for level in found.allsegs for segment in level if len(segment) > 1]
     for look in ("halo-line", "contour"):
         yield element("path", d="".join(paths), class_=look)
 
@@ -219,7 +316,7 @@ def _path(segment: Array, x_scale: Scale, y_scale: Scale) -> str:
 
 
 def _colour_bar(frame: Frame, colours: str, limits: Limits) -> list[Markup]:
-    left, right, top = frame.left, FRAME.right, frame.bottom + 44.0  # as wide as the widest plot, for its words
+    left, right, top = frame.left, max(FRAME.right, frame.right), frame.bottom + 44.0  # wide enough for its words
     bar = {"x": px(left), "y": px(top), "width": px(right - left), "height": 9}
     middle = (limits[0] + limits[1]) / 2
     marks = ((limits[0], left, "start"), (middle, (left + right) / 2, "middle"), (limits[1], right, "end"))

@@ -19,7 +19,7 @@ from sciml.report.markup import page as render
 from sciml.training import TrainSettings, evaluate, train
 from validation.cli import CASES
 from validation.discovery import Entry
-from validation.figures import bars, field, lines
+from validation.figures import bars, field, lines, triangles
 from validation.report import write_case
 from validation.report import write_report as write_validation_report
 
@@ -81,6 +81,7 @@ def figures_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines("Profiles", "y / L", "u / U", {"computed": (side, -1e-9 * side), "Ghia 1982": (side[::4], -1e-9 * side[::4], "points")}),
         field("Streamfunction", "streamfunction (m²/s)", side, side, hole, [-0.5, 0.0, 0.5]),
         field("Channel", "velocity along the channel (m/s)", wide, side, np.outer(1 - side**2, np.ones(128)) * -1.234e-9),
+        triangles("Wedge", "pressure (Pa)", [0, 9, 9, 0], [0, 0, 2, 1], [[0, 1, 2], [0, 2, 3]], [-1.0, 0.5, 2.0, 1.0], [0.5]),
         bars("Products", "products with the matrix, mean", {"geometric multigrid CG": 11, "GMRES(40), at most 3000": 3000}, log=True),
     ]
     report = CheckReport("figures", [Check("x", 0.5, "<=", 1.0)], 0.1, {"figures": figures})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from sciml.checks import CheckReport, strict_json
 from sciml.errors import InputError
-from solvers.flow import FlowState
+from solvers.flow import FlowState, TaylorHood
 from validation.cases import backward_facing_step, dfg_2d1, poisson_lshape
+from validation.flow import cylinder_flow, scalar_on_triangles, speed_on_triangles, vorticity_on_triangles
 from validation.reference_tables import row, rows
 
 
@@ -21,8 +23,10 @@ def test_steady_cylinder_passes() -> None:
     assert sum(check.status == "published" for check in report.checks) == 5
     assert "NaN" not in strict_json(report.to_dict())
     kinds = [figure["kind"] for figure in report.details["figures"]]
-    assert kinds == ["field", "field"]
-    assert all(max(len(figure["x"]), len(figure["y"])) <= 128 for figure in report.details["figures"])
+    assert kinds == ["triangles", "triangles"]
+    speed = report.details["figures"][0]
+    assert (min(speed["x"]), max(speed["x"]), max(speed["y"])) == (0.0, 2.2, 0.41)  # the whole channel
+    assert all(len(figure["triangles"]) <= 8000 for figure in report.details["figures"])
 
 
 def test_forces_from_surface_gradients_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +78,26 @@ def test_reference_rows_are_unique_or_refused() -> None:
     for quantity in ("cd_maximum", ""):
         with pytest.raises(LookupError, match="0 rows"):
             row("dfg_cylinder", case="2D-1", quantity=quantity)
+
+
+def test_fields_of_a_flow_lie_on_triangles_that_follow_the_cylinder() -> None:
+    """Exact for a linear velocity: its speed, its vorticity and a pressure are those of their places, and the circle is one."""
+    flow = cylinder_flow(0.3, 4)
+    spaces = TaylorHood.of(flow.mesh, 3)
+    (x, y), (px, py) = spaces.velocity.coordinates.T, spaces.pressure.coordinates.T
+    state = FlowState(spaces, 1e-3, 0.0, np.stack([2 * y, 3 * x], axis=1), 5 * px - py, np.zeros((spaces.velocity.n, 2)))
+    for drawn, exact in (
+        (speed_on_triangles(state), lambda x, y: np.hypot(2 * y, 3 * x)),
+        (vorticity_on_triangles(state), lambda x, y: 0 * x + 1.0),
+        (scalar_on_triangles(spaces.pressure, state.pressure), lambda x, y: 5 * x - y),
+    ):
+        straight = np.hypot(drawn["x"] - 0.2, drawn["y"] - 0.2) > 0.2  # away from cells that bend, in whose maps a polynomial is none
+        np.testing.assert_allclose(drawn["values"][straight], exact(drawn["x"], drawn["y"])[straight], atol=1e-10)
+        corners = np.stack([drawn["x"], drawn["y"]], axis=1)[drawn["cells"]]
+        (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+        area = (ax * by - ay * bx) / 2
+        assert area.min() > 0
+        assert area.sum() == pytest.approx(2.2 * 0.41 - np.pi * 0.05**2, rel=1e-4)
+    rim = np.hypot(drawn["x"] - 0.2, drawn["y"] - 0.2)
+    assert np.abs(rim[rim < 0.0501] - 0.05).max() < 1e-5
+    assert (rim < 0.0501).sum() >= 16 * 4  # a cell at the cylinder is cut four times along its side

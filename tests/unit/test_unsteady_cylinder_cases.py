@@ -23,7 +23,7 @@ def test_unsteady_cylinder_passes(case) -> None:
     assert failed(report) == []
     assert sum(check.status == "published" for check in report.checks) >= 5
     assert "NaN" not in strict_json(report.to_dict())
-    assert [figure["kind"] for figure in report.details["figures"]][:3] == ["lines", "lines", "field"]
+    assert [figure["kind"] for figure in report.details["figures"]][:3] == ["lines", "lines", "triangles"]
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from sciml.report.axes import tick_label
 from sciml.report.drawing import COLOURS, MARKERS, draw
 from validation.cli import app
 from validation.discovery import Entry, _entry
-from validation.figures import bars, field, lines
+from validation.figures import bars, field, lines, triangles
 from validation.report import write_case, write_report
 
 HOSTILE = '<script>alert(1)</script> & "x"'
@@ -65,6 +65,9 @@ def test_long_curves_and_large_fields_are_thinned_to_their_ends() -> None:
         (lambda: lines("t", "x", "y", {"a": ([1], [1])}, log="yx"), "log = 'yx'"),
         (lambda: field("t", "u", [0, 1], [0, 1, 2], np.zeros((2, 3))), r"shape \(2, 3\), not \(3, 2\); transpose"),
         (lambda: field("t", "u", [1, 0], [0, 1], np.zeros((2, 2))), "x has to hold at least two increasing numbers"),
+        (lambda: triangles("t", "u", [0, 1, 0], [0, 0], [[0, 1, 2]], [1, 2, 3]), "x, y and values have 3, 2 and 3 entries"),
+        (lambda: triangles("t", "u", [0, 1, 0], [0, 0, 1], [[0, 1, 3]], [1, 2, 3]), "have to hold three of 3 nodes each"),
+        (lambda: triangles("t", "u", [0, 1, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]), r"cells of shape \(3,\)"),
         (lambda: bars("t", "n", {}), "at least one bar"),
     ],
 )
@@ -74,7 +77,7 @@ def test_what_cannot_be_drawn_is_refused(make: Any, phrase: str) -> None:
 
 
 def test_a_kind_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ValueError, match="'pie'; choose lines, field, bars"):
+    with pytest.raises(ValueError, match="'pie'; choose lines, field, triangles, bars"):
         draw({"kind": "pie", "title": "t"})
 
 
@@ -184,7 +187,60 @@ def test_a_field_keeps_its_ratio_or_says_that_it_does_not() -> None:
     assert float(box["width"]) / float(box["height"]) == pytest.approx(2.1 / 1.1, rel=0.01)
     assert "Not to scale" not in draw(step)
     channel = field("t", "u", np.linspace(0, 40, 21), np.linspace(0, 1, 11), np.ones((11, 21)).cumsum(axis=1))
-    assert re.search(r"Not to scale: a length along y is drawn 9\.\d+ times", draw(channel))
+    assert re.search(r"Not to scale: a length along y is drawn 4\.07 times", draw(channel))
+
+
+def test_a_field_much_wider_than_high_takes_the_whole_page() -> None:
+    square, channel = (field("t", "u", np.linspace(0, wide, 21), np.linspace(0, 1, 11), np.ones((11, 21)).cumsum(1)) for wide in (1, 5))
+    assert 'class="drawing"' in draw(square)
+    assert 'class="drawing wide"' in draw(channel)
+    box = elements(draw(channel), "rect", "box")[0]
+    assert float(box["width"]) / float(box["height"]) == pytest.approx(5.25 / 1.1, rel=0.01)
+
+
+def ring(pieces: int) -> dict[str, Any]:
+    """The ring of radii 1 and 2 about (3, 2), with the distance from there as its field."""
+    angle, radius = (np.ravel(one) for one in np.meshgrid(np.linspace(0, 2 * np.pi, pieces, endpoint=False), np.linspace(1, 2, 9)))
+    first = np.add.outer(pieces * np.arange(8), np.arange(pieces)).ravel()
+    right = first - first % pieces + (first + 1) % pieces
+    cells = np.concatenate([np.stack([first, first + pieces, right], 1), np.stack([right, first + pieces, right + pieces], 1)])
+    return {"x": 3 + radius * np.cos(angle), "y": 2 + radius * np.sin(angle), "cells": cells, "values": radius}
+
+
+def test_a_field_on_triangles_is_drawn_where_they_are_with_their_outline() -> None:
+    svg = draw(triangles("t", "r", **ring(120), contours=[1.5]))
+    pixels, box = picture(svg), elements(svg, "rect", "box")[0]
+    height, width = pixels.shape[:2]
+    y, x = (2 - np.arange(height) / (height - 1) * 4 + 2, 1 + np.arange(width) / (width - 1) * 4)
+    distance = np.hypot(x - 3, y[:, None] - 2)
+    assert pixels[..., 3][(distance > 1.02) & (distance < 1.98)].min() == 1
+    assert pixels[..., 3][(distance < 0.98) | (distance > 2.02)].max() == 0
+    brightness = pixels[..., :3].sum(-1)
+    assert brightness[(distance > 1.9) & (distance < 1.98)].min() > brightness[(distance > 1.02) & (distance < 1.1)].max()
+    scale, centre = float(box["width"]) / 4, (float(box["x"]) + float(box["width"]) / 2, float(box["y"]) + float(box["height"]) / 2)
+    for look, radii in (("contour", [1.5]), ("outline", [1.0, 2.0])):
+        (path,) = elements(svg, "path", look)
+        points = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path["d"]), float)
+        away = np.hypot(*(points - centre).T) / scale
+        assert np.abs(away[:, None] - radii).min(axis=1).max() < 0.01
+        assert {float(radius) for radius in np.array(radii)[np.abs(away[:, None] - radii).argmin(axis=1)]} == set(radii)
+    holed = ring(120)
+    holed["values"] = np.where(holed["x"] > 3, np.nan, holed["values"])
+    assert picture(draw(triangles("t", "r", **holed)))[:, width // 2 + 3 :, 3].max() == 0
+    assert "No finite value" in draw(triangles("t", "r", [0, 1, 0], [0, 0, 1], [[0, 1, 2]], [np.nan] * 3))
+
+
+def test_markers_belong_to_points_where_there_are_any() -> None:
+    x = np.linspace(0, 1, 101)
+    alone = draw(lines("t", "x", "y", {"a": (x, x), "b": (x, 1 - x)}))
+    beside = draw(lines("t", "x", "y", {"a": (x, x), "exact": (x[::20], x[::20], "points"), "few": (x[:3], x[:3])}))
+    assert len(elements(alone, "path", "marker")) > 2 * 8
+    drawn = [one["class"] for one in elements(beside, "path", "marker")]
+    assert (drawn.count("marker ink-0"), drawn.count("marker ink-1"), drawn.count("marker ink-2")) == (
+        0,
+        6 + 1,
+        3 + 1,
+    )  # one is the legend's
 
 
 def test_bars_are_as_long_as_their_figures() -> None:
@@ -206,6 +262,7 @@ def test_ticks_are_short() -> None:
 FIGURES = [
     lines(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: ([0, 1], [1, 2])}),
     field(HOSTILE, HOSTILE, [0, 1], [0, 1], [[0, 1], [2, 3]], [1.5]),
+    triangles(HOSTILE, HOSTILE, [0, 1, 0], [0, 0, 1], [[0, 1, 2]], [1, 2, 3], [1.5]),
     bars(HOSTILE, HOSTILE, {HOSTILE: 1.0}),
 ]
 
@@ -217,7 +274,7 @@ def test_pages_are_escaped_and_ask_for_nothing(tmp_path: Path) -> None:
     for page in pages:
         text = page.read_text()
         assert "<script" not in text
-        assert text.count("<figure") == 3
+        assert text.count("<figure") == 4
         assert not re.search(r"(src|href)=\"(?!data:|#)|@import|url\(", text)
         assert text.count(" onerror") == 0
         ET.fromstring(re.search(r"<main>.*</main>", text, re.DOTALL)[0].replace("&nbsp;", " "))  # type: ignore[index]

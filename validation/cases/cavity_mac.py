@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 #: Largest deviation of the profiles on n x n cells times n^2, with a tenth of room: boundary layers of thickness Re^-1/2 on equal cells.
 REYNOLDS = {100: 6.0, 400: 43.0}
 SOURCE = "own spectral solution, 65 x 65, corner singularities subtracted; agrees with Marchi et al. (2009), Botella and Peyret (1998)"
+TABLE = "own spectral solution"
 STEADY = 1e-6
 
 
@@ -109,7 +110,7 @@ def _figures(reynolds: int, history: MACHistory, exact: Profile) -> list[dict[st
     points = (np.arange(n) + 0.5) / n
     y, x = stations()
     found = {"u over y": (points, u[n // 2]), "v over x": (points, v[:, n // 2])}
-    reference = {"u, converged": (y, exact.u, "points"), "v, converged": (x, exact.v, "points")}
+    reference = {f"{name}, {TABLE}": (*curve, "points") for name, curve in (("u", (y, exact.u)), ("v", (x, exact.v)))}
     psi = np.concatenate([np.zeros((n + 1, 1)), np.cumsum(u, axis=1)], axis=1) / n
     levels = np.concatenate([np.linspace(-0.11, -0.01, 11), [-1e-3, -1e-4, 1e-5, 1e-4]]).tolist()
     corners = np.arange(n + 1) / n

@@ -19,8 +19,17 @@ from numpy.typing import NDArray
 from sciml.checks import Check, CheckReport
 from solvers.flow.taylor_hood.spaces import TaylorHood
 from solvers.flow.taylor_hood.unsteady import unsteady_flow
-from validation.figures import field, lines
-from validation.flow import DIAMETER, cylinder_flow, deviation, interval, maximum, observed_forces, sampled
+from validation.figures import lines, triangles
+from validation.flow import (
+    DIAMETER,
+    cylinder_flow,
+    deviation,
+    interval,
+    maximum,
+    observed_forces,
+    speed_on_triangles,
+    vorticity_on_triangles,
+)
 from validation.options import check_between
 
 Array = NDArray[np.float64]
@@ -64,7 +73,6 @@ def run(*, cells: int = 9, degree: int = 3, steps: int = 200) -> CheckReport:
             reference="periodic flow",
         ),
     ]
-    box = ((0.0, 0.0), (2.2, 0.41), (128, 64))
     details = {
         "unknowns": result.unknowns,
         "entries of the factors": result.fill,
@@ -75,8 +83,8 @@ def run(*, cells: int = 9, degree: int = 3, steps: int = 200) -> CheckReport:
         "figures": [
             lines("Drag", "time", "drag coefficient", {"drag": (ts, drag)}),
             lines("Lift", "time", "lift coefficient", {"lift": (ts, lift)}),
-            field("Vorticity", "dv/dx - du/dy", **sampled(result.state.vorticity_at, *box)),
-            field("Speed", "|u|", **sampled(lambda points: np.linalg.norm(result.state.velocity_at(points), axis=1), *box)),
+            triangles("Vorticity", "dv/dx - du/dy", **vorticity_on_triangles(result.state)),
+            triangles("Speed", "|u|", **speed_on_triangles(result.state)),
         ],
     }
     return CheckReport("dfg-2d2", checks, time.perf_counter() - start, details)

@@ -36,8 +36,8 @@ def run(*, resolution: int = 16) -> CheckReport:
         Check("duct: relative error at the centre", errors[1], "<=", 1.5 / n**2, reference="series", status="exact"),
         Check("duct: relative error of the flow rate", errors[3], "<=", 4 / n**2, reference="series", status="exact"),
     ]
-    y, dense = (np.arange(n) + 0.5) / n, np.linspace(0, 1, 200)
-    curves = {"computed, at the outflow": (y, profile, "points"), "4 y (1 - y)": (dense, 4 * dense * (1 - dense), "line")}
+    y, few = (np.arange(n) + 0.5) / n, np.linspace(0, 1, 21)
+    curves = {"computed, at the outflow": (y, profile, "line"), "closed form 4 y (1 - y)": (few, 4 * few * (1 - few), "points")}
     details = {"figures": [lines("Velocity between plates", "y", "u", curves)], "relative errors in the duct": errors}
     return CheckReport("poiseuille", checks, time.perf_counter() - start, details)
 
