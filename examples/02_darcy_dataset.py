@@ -1,11 +1,12 @@
 """A certified dataset of Darcy flow: generate, read back, and check every sample against the equation.
 
 -div(a grad p) = 1 on the unit square, p = 0 on the walls, a = 12 or 3 with a random interface.
-Takes seconds. Run: python examples/02_darcy_dataset.py [FOLDER]
+Takes seconds. Run: python examples/02_darcy_dataset.py [FOLDER] [--picture FILE.png]
 """
 
-import sys
+import argparse
 import tempfile
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +14,11 @@ import numpy as np
 import sciml
 from sciml.data.verify import verify
 
-folder = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp() + "/darcy"
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder", nargs="?", metavar="FOLDER", help="of the dataset; a temporary one where left out")
+parser.add_argument("--picture", type=Path, metavar="FILE.png", help="where the picture goes; a temporary folder where left out")
+arguments = parser.parse_args()
+folder = arguments.folder or tempfile.mkdtemp() + "/darcy"
 recipe = sciml.load_recipe("darcy", ["problem.resolution=48", "data.shard_samples=32"])
 sciml.generate(recipe, folder, samples=64)
 
@@ -32,7 +37,8 @@ for panel, name in zip(panels, ("permeability", "pressure"), strict=True):
     image = panel.imshow(sample[name].T, origin="lower", extent=(0, 1, 0, 1))
     panel.set_title(f"{name} of sample 0")
     figure.colorbar(image, ax=panel)
-picture = f"{tempfile.mkdtemp()}/darcy.png"
+picture = arguments.picture or Path(tempfile.mkdtemp(), "darcy.png")
+picture.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(picture, dpi=150)
 print(f"picture in {picture}")
 

@@ -5,7 +5,7 @@ linearly with the angle, and ln(2) / (pi / 2) = 0.441271 flows through. This scr
 Takes seconds. Run: python examples/05_mesh.py [FOLDER]
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from sciml.mesh import read_mesh
 from sciml.problems import MeshDarcy
 from solvers import linear_solve
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder", nargs="?", metavar="FOLDER", help="where to write; a temporary folder where left out")
+folder = Path(parser.parse_args().folder or tempfile.mkdtemp())
 across, along = 20, 48
 
 # An uneven grid of the rectangle 0 <= s <= 1, 0 <= t <= 1 is triangulated and bent.

@@ -2,11 +2,12 @@
 
 A square of side 2 pi on 192 x 192 points, marched by ETDRK4 with steps that convection allows, until the flow has forgotten its start.
 The energy that the force brings is what viscosity and drag take and what the flow gains. Fifteen seconds on one core.
-Run: python examples/07_kolmogorov.py [PICTURE.png]
+Run: python examples/07_kolmogorov.py [--picture FILE.png]
 """
 
-import sys
+import argparse
 import tempfile
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +18,11 @@ import matplotlib.pyplot as plt
 from sciml.fields import McWilliamsVorticity
 from sciml.grid import Grid
 from solvers.flow import VorticityFlow, march
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--picture", type=Path, metavar="FILE.png", help="where the picture goes; a temporary folder where left out")
+picture = parser.parse_args().picture or Path(tempfile.mkdtemp(), "kolmogorov.png")
+picture.parent.mkdir(parents=True, exist_ok=True)
 
 n, side, waves, nu, mu = 192, 2 * np.pi, 4, 1 / 500, 0.1
 grid = Grid((n, n), (side, side))
@@ -51,6 +57,5 @@ right.loglog(k[: n // 3], spectrum[: n // 3], label="E(k)")
 right.loglog(k[6:40], 2 * spectrum[6] * (k[6:40] / k[6]) ** -3, "--", label="slope -3")
 right.set(title="Spectrum of energy", xlabel="wavenumber k", ylabel="E(k)")
 right.legend()
-picture = sys.argv[1] if len(sys.argv) > 1 else f"{tempfile.mkdtemp()}/kolmogorov.png"
 fig.savefig(picture, dpi=110)
 print(f"picture: {picture}")

@@ -3,10 +3,10 @@
 u_t + div(u u) = -grad p + Laplacian u / Re, div u = 0, u = (1, 0) on the lid. Two grids, 48 and 96 cells along each side, give extrapolated
 extrema of the velocity on the centre lines that are asserted against converged ones of a spectral method: u_min = -0.328730,
 v_max = 0.303833, v_min = -0.454065.
-Takes ten seconds. Run: python examples/08_cavity.py [FOLDER]
+Takes ten seconds. Run: python examples/08_cavity.py [--picture FILE.png]
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -18,6 +18,11 @@ from solvers.flow import MACFlow, Wall, march_mac
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--picture", type=Path, metavar="FILE.png", help="where the picture goes; a temporary folder where left out")
+picture = parser.parse_args().picture or Path(tempfile.mkdtemp(), "cavity.png")
+picture.parent.mkdir(parents=True, exist_ok=True)
 
 CONVERGED = np.array([-0.328730, 0.303833, -0.454065])
 still, lid = Wall(), Wall((1.0, 0.0))
@@ -39,7 +44,6 @@ limit = (4 * fine - coarse) / 3
 for name, values in (("48 cells", coarse), ("96 cells", fine), ("extrapolated", limit), ("converged", CONVERGED)):
     print(f"{name:>13}: u_min {values[0]:.5f}, v_max {values[1]:.5f}, v_min {values[2]:.5f}")
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 edges = np.arange(n + 1) / n
 streamfunction = np.concatenate([np.zeros((n + 1, 1)), np.cumsum(u, axis=1)], axis=1) / n
 speed = np.linalg.norm(history.centred(), axis=0)
@@ -49,8 +53,8 @@ levels = [-0.11, -0.1, -0.08, -0.06, -0.04, -0.02, -0.005, -1e-4, 1e-5, 1e-4, 4e
 axes.contour(edges, edges, streamfunction.T, levels, colors="white", linewidths=0.8, linestyles="solid")
 axes.set(xlabel="x", ylabel="y", aspect="equal", title="Speed and streamlines at Re = 400, 96 x 96 cells")
 figure.colorbar(image, label="|u|, the lid's being 1", extend="max")
-figure.savefig(folder / "cavity.png", dpi=150)
-print(f"picture in {folder / 'cavity.png'}")
+figure.savefig(picture, dpi=150)
+print(f"picture in {picture}")
 
 assert np.abs(fine - CONVERGED).max() < 4.5e-3
 assert np.abs(limit - CONVERGED).max() < 2e-4

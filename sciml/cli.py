@@ -73,14 +73,15 @@ def generate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Solve a recipe's problem for random parameters and store the samples with their residuals."""
+    """Solve a recipe's problem for random parameters and store the samples, each with its residual or its error."""
     from sciml.data.generate import generate as generate_dataset
     from sciml.data.recipe import load_recipe
 
     with _telling_of_compilation(quiet), Progress(quiet) as progress:
         chosen = load_recipe(recipe, overrides or ())
         result = generate_dataset(chosen, out, samples=samples, seed=seed, workers=workers, cluster=cluster, progress=progress)
-    print_figures(asdict(result), as_json)
+    named = {"worst_residual": f"worst_{chosen.problem.certificate}"}
+    print_figures({named.get(name, name): value for name, value in asdict(result).items()}, as_json)
     shares = {"valid": chosen.data.valid, "test": chosen.data.test}
     empty = [split for split, share in shares.items() if share and not result.samples[split]]
     if empty and not quiet:
@@ -130,7 +131,7 @@ def verify(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Check a dataset: layout, hashes, ranges, duplicates, and every residual recomputed from the stored fields."""
+    """Check a dataset: layout, hashes, ranges, duplicates, and every residual or error recomputed from the stored fields."""
     from sciml.data.verify import verify as verify_dataset
 
     with _telling_of_compilation(quiet), Progress(quiet) as progress:
@@ -175,13 +176,18 @@ def export(
     data: Dataset,
     out: Annotated[Path, typer.Option(help="The file to write, replaced where it exists: .vtkhdf for a grid, .vtu for a mesh.")],
     sample: Annotated[int, typer.Option(min=0, help="Number of the sample in its split.")] = 0,
-    split: Split = "test",
+    split: Annotated[
+        str | None, typer.Option(help="train, valid or test; left out, the first of test, valid and train that has any.")
+    ] = None,
 ) -> None:
-    """Write one sample for ParaView."""
-    from sciml.io.export import export_sample
+    """Write one sample for ParaView; a velocity becomes one vector."""
+    from sciml.io.export import export_sample, filled_split
 
-    export_sample(data, out, split=split, sample=sample)
+    chosen = split or filled_split(data)
+    export_sample(data, out, split=chosen, sample=sample)
     typer.echo(str(out))
+    if split is None and chosen != "test":
+        say(f"note: split 'test' has no samples; this is sample {sample} of {chosen!r}")
 
 
 @app.command()

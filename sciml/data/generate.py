@@ -62,7 +62,8 @@ class GenerationResult:
     samples : per split, what the dataset holds now.
     generated, already_there : samples made by this call, and found complete.
     seconds : wall time.
-    worst_residual : largest relative residual among the samples made; None when none was.
+    worst_residual : largest of what the samples made are judged by, see `Problem.certificate`: their relative residual or an error; None
+        when none was made.
     """
 
     path: str
@@ -148,7 +149,7 @@ def generate(
         for samples_made, residual, iterations in batches:
             made, worst = made + samples_made, max(worst, residual)
             if progress is not None:
-                progress("generate", store.done, total, {"residual": residual, "iterations": iterations})
+                progress("generate", store.done, total, {recipe.problem.certificate: residual, "iterations": iterations})
         if lost:
             raise SolverError(_lament(lost))
         if not (store.root / STATISTICS).exists():

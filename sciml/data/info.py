@@ -16,11 +16,13 @@ from sciml.data.manifest import SPLITS, Manifest, read_manifest
 from sciml.data.shard import ShardReader
 from sciml.data.writer import PART
 from sciml.errors import DatasetError
+from sciml.problems import Problem, problem_kinds
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Facts about a dataset, finished or not, as a dict that JSON takes.
 
+    What the solver's figures call a residual is a ``time_error`` where the problem evolves, and a ``distance_from_rest`` of steady flows.
     `samples` are those of finished shards; `in_progress` those that an unfinished dataset holds beside them, which the same command
     goes on from. A shard that cannot be read is named under `damaged`, with the remedy, and left out of the solver's figures.
 
@@ -32,13 +34,14 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     root = Path(path)
     manifest = read_manifest(root)
     recipe = manifest.recipe or {}
+    problem = recipe.get("problem", {}).get("kind")
     damaged: list[str] = []
-    solver = _solver_figures(root, manifest, damaged) if manifest.recipe else None
+    solver = _solver_figures(root, manifest, problem_kinds().get(problem, Problem).certificate, damaged) if problem else None
     return {
         "path": str(root),
         "name": manifest.name,
         "title": recipe.get("title", "imported arrays"),
-        "problem": recipe.get("problem", {}).get("kind"),
+        "problem": problem,
         "complete": manifest.complete,
         "samples": {split: manifest.covered(split) for split in SPLITS},
         **({} if manifest.complete else {"in_progress": _in_progress(root, manifest)}),
@@ -82,8 +85,11 @@ def _in_progress(root: Path, manifest: Manifest) -> dict[str, int]:
     return counts
 
 
-def _solver_figures(root: Path, manifest: Manifest, damaged: list[str]) -> dict[str, Any]:
-    """Medians, maxima and sums over all samples that can be read; what is wrong with the others goes to `damaged`."""
+def _solver_figures(root: Path, manifest: Manifest, certificate: str, damaged: list[str]) -> dict[str, Any]:
+    """Medians, maxima and sums over all samples that can be read; what is wrong with the others goes to `damaged`.
+
+    `certificate` says what the figure is that they are judged by.
+    """
     products = tuple(PRODUCTS) if manifest.recycles else ()
     names = ("relative_residual", "iterations", "method", "solve_seconds", *products)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -101,8 +107,8 @@ def _solver_figures(root: Path, manifest: Manifest, damaged: list[str]) -> dict[
         return {}
     residual, iterations, method, seconds, *counts = (np.concatenate(parts) for parts in columns.values())
     return {
-        "largest_residual": float(residual.max()),
-        "median_residual": float(np.median(residual)),
+        f"largest_{certificate}": float(residual.max()),
+        f"median_{certificate}": float(np.median(residual)),
         "median_iterations": float(np.median(iterations)),
         **{f"median_{name}": float(np.median(count)) for name, count in zip(products, counts, strict=True)},
         "methods": dict(Counter(name.decode("ascii", "replace") for name in method.tolist())),

@@ -89,12 +89,13 @@ def verify(path: str | os.PathLike[str], *, regenerate: int = 0, seed: int = 0, 
                 done += 1
                 if progress is not None:
                     progress("verify", done, total, {})
+    certificate = "residual" if recipe is None else recipe.problem.certificate
     details: dict[str, Any] = {
         "path": str(root),
         "samples": {split: found.samples[split] for split in SPLITS},
         "problems": found.sentences,
-        "stored_residual": _summary(found.stored),
-        "recomputed_residual": _summary(found.recomputed),
+        f"stored_{certificate}": _summary(found.stored),
+        f"recomputed_{certificate}": _summary(found.recomputed),
     }
     checks = _checks(manifest, recipe, found)
     if regenerate:
@@ -226,7 +227,8 @@ def _recompute(recipe: Recipe, sample: Sample, certificate: Certificate, where: 
     found.recomputed.append(residual.relative)
     found.excess.append(residual.relative / (recipe.solver.rtol + rounding))
     if not found.excess[-1] <= 1:
-        found.add("residual", f"{where} has residual {residual.relative:.3e}, its gate is {recipe.solver.rtol + rounding:.3e}")
+        what = recipe.problem.certificate.replace("_", " ")
+        found.add("residual", f"{where} has {what} {residual.relative:.3e}, its gate is {recipe.solver.rtol + rounding:.3e}")
 
 
 def _checks(manifest: Manifest, recipe: Recipe | None, found: _Findings) -> list[Check]:
@@ -250,11 +252,13 @@ def _checks(manifest: Manifest, recipe: Recipe | None, found: _Findings) -> list
     checks.append(Check(drawn, found.counts["parameters"], "<=", 0, status="exact"))
     gate = "rtol of the recipe"
     solved_on = _solved_on(recipe, gate)
-    checks.append(Check("largest stored relative residual", _largest(found.stored), "<=", recipe.solver.rtol, reference=solved_on))
+    what = recipe.problem.certificate.replace("_", " ")
+    stored = f"largest stored {'relative residual' if what == 'residual' else what}"
+    checks.append(Check(stored, _largest(found.stored), "<=", recipe.solver.rtol, reference=solved_on))
     if recipe.data.oversampling > 1:
         return checks
     rounded = f"{gate} + rounding of the fields to float32" if recipe.data.dtype == "float32" else gate
-    checks.append(Check("largest recomputed residual over its gate", _largest(found.excess), "<=", 1.0, reference=rounded))
+    checks.append(Check(f"largest recomputed {what} over its gate", _largest(found.excess), "<=", 1.0, reference=rounded))
     return checks
 
 

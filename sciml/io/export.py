@@ -7,27 +7,34 @@ from pathlib import Path
 
 from sciml.data.durable import write_bytes_durably
 from sciml.data.loader import open_dataset
-from sciml.data.manifest import SPLITS
+from sciml.data.manifest import SPLITS, read_manifest
 from sciml.errors import DatasetError
 from sciml.io.vtkhdf import image
 from sciml.io.vtu import unstructured
 
 
-def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, split: str = "test", sample: int = 0) -> Path:
+def filled_split(path: str | os.PathLike[str]) -> str:
+    """The first of test, valid and train that has samples; "test" where none has."""
+    manifest = read_manifest(Path(path))
+    return next((name for name in reversed(SPLITS) if manifest.covered(name)), "test")
+
+
+def export_sample(path: str | os.PathLike[str], out: str | os.PathLike[str], *, split: str | None = None, sample: int = 0) -> Path:
     """Write all arrays of one sample to one file.
 
     Parameters
     ----------
     path : the dataset's folder.
     out : the file, ending in ``.vtkhdf`` for a grid and in ``.vtu`` for a mesh; an existing one is replaced.
-    split, sample : which sample.
+    split, sample : which sample; split None is that of `filled_split`.
 
     Raises
     ------
     DatasetError
         No such sample, another ending, a grid that is neither a plane nor a box, or a place that cannot be written.
     """
-    dataset = open_dataset(path, split)
+    dataset = open_dataset(path, split or filled_split(path))
+    split = dataset.split
     if not len(dataset):
         filled = next((name for name in SPLITS if dataset.manifest.covered(name)), "train")
         raise DatasetError(f"split {split!r} of {path} has no samples: give --split {filled}, or generate more samples")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
@@ -25,6 +25,8 @@ class Evolving(BoxProblem):
     times : when the state is kept, increasing and equally spaced, as The Well's layout asks (one time is always allowed). With
         several, every output has a leading axis of that length; with one it has the grid's shape.
     """
+
+    certificate: ClassVar[str] = "time_error"
 
     times: tuple[Time, ...] = Field(default=(1.0,), min_length=1, max_length=4096)
 

@@ -45,6 +45,7 @@ class Incompressible(BoxProblem):
     """
 
     outputs: ClassVar = UNKNOWNS
+    certificate: ClassVar[str] = "distance_from_rest"
 
     dimension: Literal[2] = 2
     viscosity: Law = Uniform(low=0.0025, high=0.01)

@@ -43,6 +43,8 @@ class Problem(BaseModel):
 
     outputs: ClassVar[tuple[str, ...]]
     """Names of the solution fields."""
+    certificate: ClassVar[str] = "residual"
+    """What the figure is that every sample is judged by, and stored with as ``relative_residual``; a word, or words joined by _."""
 
     @property
     @abstractmethod

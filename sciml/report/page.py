@@ -15,7 +15,7 @@ from sciml.report.markup import FOOTER, Markup, element, page, tiles, verdict
 from sciml.report.notation import duration, figure, percent
 from sciml.report.record import RunRecord, read_record
 from sciml.report.results import NOT_EVALUATED, accuracy_section, checks_section, samples_section, speed_section, training_section
-from sciml.report.sections import data_section, environment_section, problem_section
+from sciml.report.sections import certified, data_section, environment_section, problem_section
 from sciml.report.twin import page_path, write_page
 
 
@@ -129,7 +129,8 @@ def _tiles(record: RunRecord) -> Markup:
         shown.append((f"{figure(factor)} ×", f"{than} than the solver at equal accuracy, in batches"))
     solver = (record.data or {}).get("solver")
     if solver:
-        shown.append((figure(solver["largest_residual"]), "worst relative residual of the data"))
+        worst, what = certified(solver)["largest"]
+        shown.append((figure(worst), f"worst {'relative residual' if what == 'residual' else what} of the data"))
     return tiles(shown)
 
 

@@ -57,6 +57,16 @@ def _certificate(record: RunRecord) -> str:
     return f"{carried}; `sciml verify` recomputes all of them from the stored fields."
 
 
+def certified(solver: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+    """The largest and the median of what samples are judged by, and what that is: a residual, a time error, a distance from rest."""
+    found = {}
+    for name, value in solver.items():
+        which, _, what = name.partition("_")
+        if what in ("residual", "time_error", "distance_from_rest"):
+            found[which] = (value, what.replace("_", " "))
+    return found
+
+
 def data_section(record: RunRecord) -> Markup:
     """The certificate of the data: how many samples, how well each solves its equation, and what identifies them."""
     data = record.data
@@ -67,10 +77,11 @@ def data_section(record: RunRecord) -> Markup:
     if solver:
         methods = ", ".join(f"{name} ({figure(count)} samples)" for name, count in solver["methods"].items())
         rtol = record.recipe.solver.rtol if record.recipe else None
+        (worst, what), (median, _) = certified(solver)["largest"], certified(solver)["median"]
         certificate = {
-            "worst residual": f"{figure(solver['largest_residual'])}, recomputed after each solve and stored with the sample",
-            "tolerance": f"{figure(rtol)} of the right-hand side" if rtol is not None else None,
-            "median residual": figure(solver["median_residual"]),
+            f"worst {what}": f"{figure(worst)}, recomputed after each solve and stored with the sample",
+            "tolerance": f"{figure(rtol)}{' of the right-hand side' if what == 'residual' else ''}" if rtol is not None else None,
+            f"median {what}": figure(median),
             "methods": methods,
             "products with the matrix": f"{figure(solver['median_matvecs'])} (median)" if "median_matvecs" in solver else None,
             "time of a solve": f"{duration(solver['median_solve_seconds'])} (median)",

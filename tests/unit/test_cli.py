@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from sciml import open_dataset
 from sciml.cli import app
 
 VERBS = ["list", "generate", "info", "verify", "import", "export", "train", "evaluate", "report"]
@@ -88,6 +90,30 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 )
 def test_a_recipe_of_a_flow_that_makes_no_sense_is_an_invalid_input(recipe: str, override: str, field: str, tmp_path: Path) -> None:
     assert field in refused("generate", recipe, "--set", override, "--samples", 1, "--out", tmp_path / "data", "--quiet")
+
+
+@pytest.mark.parametrize(("recipe", "name"), [("burgers", "time_error"), ("cavity", "distance_from_rest"), ("darcy", "residual")])
+def test_samples_are_judged_by_what_they_have(recipe: str, name: str, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    made = sciml("generate", recipe, "--set", "problem.resolution=16", "--set", "solver.rtol=1e-4", "--samples", 2, "--out", out)
+    assert (made.exit_code, f"worst_{name}: " in made.stdout) == (0, True), made.stderr
+    told = sciml("info", out).stdout
+    assert f"largest_{name}" in told
+    shown = sciml("verify", out, "--json").stdout
+    assert f"largest recomputed {name.replace('_', ' ')} over its gate" in [check["name"] for check in json.loads(shown)["checks"]]
+    for text in (made.stdout + made.stderr, told, shown):
+        assert ("residual" in text) == (recipe == "darcy")
+
+
+def test_export_takes_the_split_that_there_is(data: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    assert sciml("generate", "darcy", *SMALL, "--samples", 1, "--out", few, "--quiet").exit_code == 0
+    for folder, split, told in ((few, "train", "note: split 'test' has no samples; this is sample 0 of 'train'\n"), (data, "test", "")):
+        result = sciml("export", folder, "--out", tmp_path / "sample.vtkhdf")
+        assert (result.exit_code, result.stderr) == (0, told)
+        with h5py.File(tmp_path / "sample.vtkhdf") as file:
+            np.testing.assert_array_equal(file["VTKHDF/CellData/pressure"][()].T, open_dataset(folder, split)[0]["pressure"])
+    assert "split 'test'" in refused("export", few, "--split", "test", "--out", tmp_path / "sample.vtkhdf")
 
 
 def test_every_verb_has_help() -> None:
@@ -185,7 +211,7 @@ def test_too_few_samples_for_a_split_are_told_and_not_a_dead_end(tmp_path: Path)
     made = sciml("generate", "burgers", "--set", "problem.resolution=64", "--samples", 2, "--out", tmp_path / "d")
     assert made.stderr.splitlines()[-1].startswith("note: too few samples for a share in valid and test")
     assert sciml("generate", "darcy", *SMALL, "--samples", 2, "--out", tmp_path / "e", "-q").stderr == ""
-    assert "give --split train" in refused("export", tmp_path / "e", "--out", tmp_path / "x.vtkhdf")
+    assert "give --split train" in refused("export", tmp_path / "e", "--split", "test", "--out", tmp_path / "x.vtkhdf")
     assert sciml("export", tmp_path / "e", "--split", "train", "--out", tmp_path / "new" / "x.vtkhdf").exit_code == 0
     assert (tmp_path / "new" / "x.vtkhdf").is_file()
     one_axis = refused("export", tmp_path / "d", "--split", "train", "--out", tmp_path / "x.vtkhdf")

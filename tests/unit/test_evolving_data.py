@@ -106,9 +106,9 @@ def test_verify_passes_and_finds_a_state_that_is_not_the_solution(movie, tmp_pat
             shard["sha256"] = sha256_of_file(tmp_path / "data" / path)
     (tmp_path / "data/manifest.json").write_text(json.dumps(content))
     report = verify(tmp_path / "data")
-    assert {check.name for check in report.checks if not check.passed} == {"largest recomputed residual over its gate"}
-    assert report.details["recomputed_residual"]["max"] == pytest.approx(1e-5, rel=0.1)
-    assert report.details["problems"][0].startswith("train sample 1 has residual 1.0")
+    assert {check.name for check in report.checks if not check.passed} == {"largest recomputed time error over its gate"}
+    assert report.details["recomputed_time_error"]["max"] == pytest.approx(1e-5, rel=0.1)
+    assert report.details["problems"][0].startswith("train sample 1 has time error 1.0")
 
 
 def test_manifest_that_contradicts_its_recipe(movie, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from sciml import generate, load_recipe, open_dataset
 from sciml.data.durable import sha256_of_file
+from sciml.data.info import describe
 from sciml.data.manifest import read_manifest
 from sciml.data.plan import plan_generation
 from sciml.data.shard import sample_digest
@@ -142,8 +143,8 @@ def test_verify_finds_a_field_that_is_not_the_solution(tmp_path):
             shard["sha256"] = sha256_of_file(tmp_path / "data" / path)
     (tmp_path / "data/manifest.json").write_text(json.dumps(content))
     report = verify(tmp_path / "data")
-    assert {check.name for check in report.checks if not check.passed} == {"largest recomputed residual over its gate"}
-    assert report.details["problems"][0].startswith("train sample 1 has residual")
+    assert {check.name for check in report.checks if not check.passed} == {"largest recomputed distance from rest over its gate"}
+    assert report.details["problems"][0].startswith("train sample 1 has distance from rest")
 
 
 def test_equal_words_give_the_same_disks_on_every_grid():
@@ -212,6 +213,14 @@ def test_a_sample_that_leaves_no_channel_is_named_among_many():
     what = r"^train sample 7 of recipe 'channel-obstacles' \(seed 5\) was not solved: parameter 'obstacles' closes the channel"
     with pytest.raises(DatasetError, match=what):
         solve_samples(wide, 0, [7])
+
+
+def test_what_samples_are_judged_by_is_called_what_it_is(cavity):
+    solver = describe(cavity)["solver"]
+    assert 0 < solver["median_distance_from_rest"] <= solver["largest_distance_from_rest"] <= 1e-6
+    assert not any("residual" in name for name in solver)
+    stored = [check for check in verify(cavity).checks if check.name == "largest stored distance from rest"]
+    assert [check.observed for check in stored] == [solver["largest_distance_from_rest"]]
 
 
 def test_plan_names_the_method():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sciml import generate, load_recipe, open_dataset
+from sciml.data.convert import import_arrays
 from sciml.errors import DatasetError
 from sciml.io.export import export_sample
 
@@ -35,6 +36,28 @@ def test_cells_are_stored_with_x_running_fastest(box: Path, tmp_path: Path) -> N
             assert stored.shape == (5, 4, 3)
             assert stored[4, 1, 2] == expected[name][2, 1, 4]
             np.testing.assert_array_equal(stored.transpose(2, 1, 0), expected[name])
+
+
+def test_components_of_a_velocity_are_one_vector(tmp_path: Path) -> None:
+    generate(load_recipe("cavity", ["problem.resolution=[6, 4]", "solver.rtol=1e-3"]), tmp_path / "data", samples=1)
+    out = export_sample(tmp_path / "data", tmp_path / "a.vtkhdf")
+    expected = open_dataset(tmp_path / "data")[0]
+    with h5py.File(out) as file:
+        assert set(file["VTKHDF/CellData"]) == {"velocity", "pressure"}
+        velocity = file["VTKHDF/CellData/velocity"][()]
+    assert velocity.shape == (4, 6, 3)
+    np.testing.assert_array_equal(velocity[..., 0].T, expected["velocity_x"])
+    np.testing.assert_array_equal(velocity[..., 1].T, expected["velocity_y"])
+    assert not velocity[..., 2].any()
+
+
+def test_names_that_are_no_components_stay_what_they_are(tmp_path: Path) -> None:
+    """Of a vector all components have to be there; what ends in the letter of an axis may be something else."""
+    fields = {name: np.random.default_rng(k).random((4, 5, 6)) for k, name in enumerate(("force_x", "u_x", "u_y", "density_y"))}
+    np.savez(tmp_path / "arrays.npz", **fields)
+    import_arrays(tmp_path / "arrays.npz", tmp_path / "data", input=["force_x", "u_x"], output=["u_y", "density_y"])
+    with h5py.File(export_sample(tmp_path / "data", tmp_path / "a.vtkhdf", split="train")) as file:
+        assert set(file["VTKHDF/CellData"]) == {"force_x", "density_y", "u"}
 
 
 def test_existing_file_is_replaced_and_nothing_else_is_left(box: Path, tmp_path: Path) -> None:
