@@ -35,7 +35,7 @@ assert report.passed
 figure, panels = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 for panel, name in zip(panels, ("permeability", "pressure"), strict=True):
     image = panel.imshow(sample[name].T, origin="lower", extent=(0, 1, 0, 1))
-    panel.set_title(f"{name} of sample 0")
+    panel.set(xlabel="x", ylabel="y", title=f"{name} of sample 0")
     figure.colorbar(image, ax=panel)
 picture = arguments.picture or Path(tempfile.mkdtemp(), "darcy.png")
 picture.parent.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,30 @@
 """Burgers' equation from recipe to trained operator: u_t + u u_x = nu u_xx, periodic, random initial velocity, nu = 0.1.
 
 The solver's states are compared with the Cole-Hopf solution, then an FNO learns the map from u(0) to u(1).
-Half a minute on one core. Run: python examples/04_burgers.py [FOLDER]
+Half a minute on one core. Run: python examples/04_burgers.py [FOLDER] [--picture FILE.png]
 """
 
 import argparse
 import tempfile
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 
 import sciml
 from sciml.data.verify import verify
-from sciml.training import TrainSettings, evaluate, train
+from sciml.training import TrainSettings, evaluate, load_operator, train
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", nargs="?", metavar="FOLDER", help="where to write; a temporary folder where left out")
-folder = parser.parse_args().folder or tempfile.mkdtemp()
+parser.add_argument("--picture", type=Path, metavar="FILE.png", help="where the picture goes; a temporary folder where left out")
+arguments = parser.parse_args()
+folder = arguments.folder or tempfile.mkdtemp()
+picture = arguments.picture or Path(folder, "burgers.png")
+picture.parent.mkdir(parents=True, exist_ok=True)
 recipe = sciml.load_recipe("burgers", ["problem.resolution=64", "solver.rtol=1e-5"])
 sciml.generate(recipe, f"{folder}/data", samples=160)
 report = verify(f"{folder}/data")
@@ -41,3 +50,17 @@ assert median < 0.05
 decay = test.field("velocity").std(axis=1) / test.field("initial_velocity").std(axis=1)
 print(f"fluctuations decay to {decay.max():.4f} at most; exp(-0.1 (2 pi)^2) = {np.exp(-0.4 * np.pi**2):.4f}")
 assert decay.max() <= np.exp(-0.4 * np.pi**2)
+
+predicted = load_operator(f"{folder}/run").predict(test.field("initial_velocity")[:3, None])[:, 0]
+(x,) = test.problem.grid.points()
+figure, panels = plt.subplots(2, 3, figsize=(12, 6), sharex=True, layout="constrained")
+for number, ((above, below), sample) in enumerate(zip(panels.T, test, strict=False)):
+    above.plot(x, sample["initial_velocity"])
+    above.set(ylabel="u at time 0", title=f"Test sample {number}")
+    below.plot(x, sample["velocity"], label="solver")
+    below.plot(x[::4], test.problem.exact(sample)["velocity"][::4], "ko", fillstyle="none", label="Cole-Hopf")
+    below.plot(x, predicted[number], "--", label="FNO")
+    below.set(xlabel="x", ylabel="u at time 1")
+panels[1, 0].legend()
+figure.savefig(picture, dpi=120)
+print(f"picture in {picture}")

@@ -2,13 +2,14 @@
 
 -div(a grad p) = 0 on the quarter ring 1 < r < 2, p = 1 at the inlet, 0 at the outlet, walls without flux. For a = 1 the pressure falls
 linearly with the angle, and ln(2) / (pi / 2) = 0.441271 flows through. This script also made datasets/darcy-mesh/bend.msh.
-Takes seconds. Run: python examples/05_mesh.py [FOLDER]
+Takes seconds. Run: python examples/05_mesh.py [FOLDER] [--picture FILE.png]
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
+import matplotlib
 import meshio
 import numpy as np
 from scipy.spatial import Delaunay
@@ -22,9 +23,17 @@ from sciml.mesh import read_mesh
 from sciml.problems import MeshDarcy
 from solvers import linear_solve
 
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", nargs="?", metavar="FOLDER", help="where to write; a temporary folder where left out")
-folder = Path(parser.parse_args().folder or tempfile.mkdtemp())
+parser.add_argument("--picture", type=Path, metavar="FILE.png", help="where the picture goes; a temporary folder where left out")
+arguments = parser.parse_args()
+folder = Path(arguments.folder or tempfile.mkdtemp())
+picture = arguments.picture or folder / "bend.png"
+for place in (folder, picture.parent):
+    place.mkdir(parents=True, exist_ok=True)
 across, along = 20, 48
 
 # An uneven grid of the rectangle 0 <= s <= 1, 0 <= t <= 1 is triangulated and bent.
@@ -70,3 +79,13 @@ outer_wall = "neumann"
 sciml.generate(sciml.load_recipe(folder / "recipe.toml"), folder / "data", samples=20)
 assert verify(folder / "data").passed
 print(f"20 certified samples in {folder / 'data'}, one of them for ParaView in {export_sample(folder / 'data', folder / 'sample.vtu')}")
+
+sample = sciml.open_dataset(folder / "data", "train")[0]
+figure, panels = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+shown = {"pressure p, a = 1": pressure, "permeability a of a sample": sample["permeability"], "its pressure p": sample["pressure"]}
+for panel, (title, values) in zip(panels, shown.items(), strict=True):
+    image = panel.tripcolor(*mesh.points.T, mesh.cells, values, shading="flat" if len(values) == len(mesh.cells) else "gouraud")
+    panel.set(xlabel="x", ylabel="y", aspect="equal", title=title.capitalize())
+    figure.colorbar(image)
+figure.savefig(picture, dpi=120)
+print(f"picture in {picture}")

@@ -58,4 +58,4 @@ right.loglog(k[6:40], 2 * spectrum[6] * (k[6:40] / k[6]) ** -3, "--", label="slo
 right.set(title="Spectrum of energy", xlabel="wavenumber k", ylabel="E(k)")
 right.legend()
 fig.savefig(picture, dpi=110)
-print(f"picture: {picture}")
+print(f"picture in {picture}")

@@ -3,10 +3,10 @@
 -Laplacian u = 1 in the unit square, u = 0 at x = 1 and y = 1, no flux through x = 0 and y = 0: a quarter of the square (-1, 1)^2, whose
 middle is the corner (0, 0). There u = 1/2 - 16 / pi^3 sum of (-1)^((k - 1) / 2) / (k^3 cosh(k pi / 2)) over odd k. The network has the
 conditions built in and sees the equation at Gauss points only, no solution.
-Takes ten seconds. Run: python examples/10_pinn_poisson.py [FOLDER]
+Takes ten seconds. Run: python examples/10_pinn_poisson.py [--picture FILE.png]
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -22,6 +22,11 @@ from solvers import linear_solve
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--picture", type=Path, metavar="FILE.png", help="where the picture goes; a temporary folder where left out")
+picture = parser.parse_args().picture or Path(tempfile.mkdtemp(), "poisson.png")
+picture.parent.mkdir(parents=True, exist_ok=True)
 
 problem = Poisson(resolution=128, source=1.0, boundary={"x_low": "neumann", "y_low": "neumann"})
 
@@ -46,7 +51,6 @@ found = pinn.predict(np.zeros((1, 2)))["potential"][0]
 apart = np.linalg.norm(learned - solved) / np.linalg.norm(solved)
 print(f"u(0, 0): network {found:.7f}, series {middle:.7f}; network and {solution.method} on 128 x 128 cells are {apart:.1e} apart")
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
 for ax, values, title in zip(axes, (solved, learned, learned - solved), ("solver", "network", "network - solver"), strict=True):
     look = (
@@ -55,8 +59,8 @@ for ax, values, title in zip(axes, (solved, learned, learned - solved), ("solver
     image = ax.imshow(values.T, origin="lower", extent=(0, 1, 0, 1), **look)
     ax.set(title=title, xlabel="x", ylabel="y")
     figure.colorbar(image)
-figure.savefig(folder / "poisson.png", dpi=120)
-print(f"picture in {folder / 'poisson.png'}")
+figure.savefig(picture, dpi=120)
+print(f"picture in {picture}")
 
 wall = np.linspace(0, 1, 50)
 on_walls = np.concatenate([np.stack([np.ones(50), wall], axis=1), np.stack([wall, np.ones(50)], axis=1)])
