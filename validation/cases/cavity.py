@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport
 from solvers.flow import CavityExtrema, StreamfunctionFlow, cavity_extrema, lid_driven_cavity
-from validation.figures import Figure, field, lines
+from validation.centre_lines import centre_lines
+from validation.figures import Figure, field
 from validation.options import check_between
 from validation.reference_tables import row, rows
 
@@ -26,7 +27,6 @@ Array = NDArray[np.float64]
 #: What the converged tables say of their own errors, in their headers; but for Re = 3200 and 5000, where they say 1e-4 and 4e-4 of
 #: solutions of degree 64: those of degrees 96 to 144 agree with each other to 5e-7 and differ from them by 1.7e-4 and 9.2e-4.
 TABLES = {100: 1e-6, 400: 2e-6, 1000: 2e-5, 3200: 2e-4, 5000: 1e-3}
-GHIA = (100, 400, 1000, 3200, 5000, 7500, 10000)
 EXTREMA = {"u_min": "u_min", "v_max": "v_max", "v_min": "v_min", "psi": "psi_min"}
 PUBLISHED = 5e-7  # six digits; the last of the seven published ones differs from those of ACE Numerics by two
 PLACES = {"y_u_min": "y_umin", "x_v_max": "x_vmax", "x_v_min": "x_vmin", "x": "x_c", "y": "y_c"}
@@ -72,7 +72,7 @@ def run(*, re: float = 1000.0, degree: int = 0) -> CheckReport:
         "gmres iterations": flow.gmres_iterations,
         "curl of momentum over its convective part": residual,
         "notes": list(flow.notes),
-        "figures": _figures(re, flow, found),
+        "figures": _figures(re, degree, flow, found),
     }
     return CheckReport("cavity", checks, time.perf_counter() - start, details)
 
@@ -117,25 +117,15 @@ def _profile_check(name: str, curve: object, table: str, re: int, gate: float, s
     return Check(f"{name} at the stations of the {source}: largest deviation", deviation, "<=", gate, reference=source, status="converged")
 
 
-def _figures(re: float, flow: StreamfunctionFlow, found: CavityExtrema) -> list[Figure]:
+def _figures(re: float, degree: int, flow: StreamfunctionFlow, found: CavityExtrema) -> list[Figure]:
     u, v = profiles(flow)
     points = np.linspace(0.0, 1.0, 201)[1:-1]
-    series = {"u over y": (points, u(points)), "v over x": (points, v(points))}  # type: ignore[operator]
-    if re in GHIA:
-        for name, axis in (("u", "y"), ("v", "x")):
-            table = list(rows(f"cavity_ghia1982_{name}"))
-            at, values = (np.array([float(line[key] or "nan") for line in table]) for key in (axis, f"{name}_Re{int(re)}"))
-            series[f"{name}, Ghia 1982"] = (at, values, "points")  # type: ignore[assignment]
-    if re in TABLES:
-        for name, axis in (("u", "y"), ("v", "x")):
-            table = list(rows(f"cavity_converged_{name}"))
-            at, values = (np.array([float(line[key]) for line in table]) for key in (axis, f"{name}_Re{int(re)}"))
-            series[f"{name}, own table by collocation"] = (at, values, "points")  # type: ignore[assignment]
+    curves = ({f"polynomials of degree {degree}": (points, curve(points), "line")} for curve in (u, v))  # type: ignore[operator]
     grid = (np.arange(96) + 0.5) / 96
     jet = flow.jet(grid, grid)
     levels = np.concatenate([np.linspace(0.95, 0.05, 10) * found.psi, [-1e-3, -1e-4, -1e-5, 1e-6, 1e-5, 1e-4, 5e-4, 1e-3]])
     return [
-        lines(f"Centre lines at Re = {re:g}", "y, x", "u, v", series),
+        *centre_lines(re, *curves),
         field(f"Streamfunction at Re = {re:g}", "psi", grid, grid, jet.psi.T, np.sort(levels)),
         field(f"Vorticity at Re = {re:g}", "vorticity, cut at 10", grid, grid, np.clip(jet.vorticity, -10, 10).T, np.arange(-5.0, 6.0)),
     ]
