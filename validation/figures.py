@@ -81,7 +81,14 @@ def field(title: str, label: str, x: ArrayLike, y: ArrayLike, values: ArrayLike,
 
 
 def triangles(
-    title: str, label: str, x: ArrayLike, y: ArrayLike, cells: ArrayLike, values: ArrayLike, contours: ArrayLike | None = None
+    title: str,
+    label: str,
+    x: ArrayLike,
+    y: ArrayLike,
+    cells: ArrayLike,
+    values: ArrayLike,
+    contours: ArrayLike | None = None,
+    contoured: ArrayLike | None = None,
 ) -> Figure:
     """A field on triangles, linear on each of them, as filled contours with the outline of the domain.
 
@@ -91,6 +98,7 @@ def triangles(
     x, y, values : at the nodes, of shape (n,); triangles with a value that is not finite stay empty.
     cells : nodes of each triangle, shape (m, 3).
     contours : levels that are drawn as lines; None draws none.
+    contoured : what these are levels of, shape (n,), such as a streamfunction; None takes `values`.
 
     Raises
     ------
@@ -98,8 +106,11 @@ def triangles(
     """
     xs, ys, found = (_vector(title, name, given) for name, given in (("x", x), ("y", y), ("values", values)))
     nodes = np.asarray(cells)
-    if not len(xs) == len(ys) == len(found):
-        raise ValueError(f"{title}: x, y and values have {len(xs)}, {len(ys)} and {len(found)} entries; give one a node in each")
+    of = found if contoured is None else _vector(title, "contoured", contoured)
+    if not len(xs) == len(ys) == len(found) == len(of):
+        raise ValueError(
+            f"{title}: x, y, values and contoured have {len(xs)}, {len(ys)}, {len(found)} and {len(of)} entries; give one a node in each"
+        )
     if nodes.ndim != 2 or nodes.shape[1:] != (3,) or not len(nodes) or nodes.min() < 0 or nodes.max() >= len(xs):
         raise ValueError(f"{title}: cells of shape {nodes.shape} have to hold three of {len(xs)} nodes each")
     figure = {
@@ -111,7 +122,9 @@ def triangles(
         "triangles": nodes.tolist(),
         "values": _rounded(found),
     }
-    return figure if contours is None else {**figure, "contours": _rounded(_vector(title, "contours", contours))}
+    if contours is None:
+        return figure
+    return {**figure, "contours": _rounded(_vector(title, "contours", contours)), "contoured": _rounded(of)}
 
 
 def bars(title: str, label: str, values: Mapping[str, float], *, log: bool = False) -> Figure:

@@ -45,6 +45,7 @@ RASTER = 160  # pixels along an axis whose points are not equally spaced
 PLOT_WIDTH, LOWEST, HIGHEST = FRAME.right - FRAME.left, 80.0, 360.0
 #: A field that is so many times as wide as it is high takes the whole width of the page, on a frame of so many pixels.
 WIDE, WIDE_FRAME = 3.0, 820.0
+ROUNDING = 1e-6  # an end of a colour bar that is smaller beside the other is 0
 FILLED, FINER = 96, 3  # filled contours on triangles, and pixels of their picture for one of the frame
 
 
@@ -179,7 +180,8 @@ def _triangles(figure: Mapping[str, Any]) -> tuple[Markup, ...]:
     def picture(plot: _Plot) -> Iterator[Markup]:
         yield element("image", href=_filled(mesh, drawn, colours, shown, plot), preserveAspectRatio="none", class_="smooth", **plot.corner)
         if len(plot.levels):
-            yield from _contours(Figure().subplots().tricontour(mesh, drawn, levels=np.unique(plot.levels)), plot)
+            of = np.nan_to_num(np.array(figure["contoured"], np.float64))
+            yield from _contours(Figure().subplots().tricontour(mesh, of, levels=np.unique(plot.levels)), plot)
         yield element("path", d=_outline(mesh, plot), class_="outline")
 
     return _plotted(figure, values, ((float(x.min()), float(x.max())), (float(y.min()), float(y.max()))), picture)
@@ -285,7 +287,8 @@ def _filled(mesh: Triangulation, values: Array, colours: str, limits: Limits, pl
     ax = picture.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set_axis_off()
     ax.set(xlim=plot.extent[0], ylim=plot.extent[1])
-    ax.tricontourf(mesh, values, np.linspace(low, high if high > low else low + 1.0, FILLED), cmap=colours, antialiased=False)
+    levels = np.linspace(low, high if high > low else low + 1.0, FILLED)
+    ax.tricontourf(mesh, values, levels, cmap=colours, antialiased=False, extend="both")  # what is at an end, too
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", transparent=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -319,7 +322,8 @@ def _colour_bar(frame: Frame, colours: str, limits: Limits) -> list[Markup]:
     left, right, top = frame.left, max(FRAME.right, frame.right), frame.bottom + 44.0  # wide enough for its words
     bar = {"x": px(left), "y": px(top), "width": px(right - left), "height": 9}
     middle = (limits[0] + limits[1]) / 2
-    marks = ((limits[0], left, "start"), (middle, (left + right) / 2, "middle"), (limits[1], right, "end"))
+    ends = [(limits[0], left, "start"), (middle, (left + right) / 2, "middle"), (limits[1], right, "end")]
+    marks = [(value if abs(value) > ROUNDING * max(map(abs, limits)) else 0.0, at, anchor) for value, at, anchor in ends]
     return [
         element("image", href=colour_bar_uri(colours), preserveAspectRatio="none", **bar),
         element("rect", **bar, class_="box"),

@@ -9,7 +9,7 @@ from sciml.checks import CheckReport, strict_json
 from sciml.errors import InputError
 from solvers.flow import FlowState, TaylorHood
 from validation.cases import backward_facing_step, dfg_2d1, poisson_lshape
-from validation.flow import cylinder_flow, scalar_on_triangles, speed_on_triangles, vorticity_on_triangles
+from validation.flow import cylinder_flow, scalar_on_triangles, speed_on_triangles, streamlines, vorticity_on_triangles
 from validation.reference_tables import row, rows
 
 
@@ -98,6 +98,13 @@ def test_fields_of_a_flow_lie_on_triangles_that_follow_the_cylinder() -> None:
         area = (ax * by - ay * bx) / 2
         assert area.min() > 0
         assert area.sum() == pytest.approx(2.2 * 0.41 - np.pi * 0.05**2, rel=1e-4)
+    assert vorticity_on_triangles(state, cut=0.5)["values"].max() == 0.5
+    lines = streamlines(state)
+    around = spaces.velocity.nodes_on("cylinder")
+    away = np.mean(y[around] ** 2 - 1.5 * x[around] ** 2)
+    np.testing.assert_allclose(lines["contoured"], lines["y"] ** 2 - 1.5 * lines["x"] ** 2 - away, atol=1e-5)
+    assert (np.diff(lines["contours"]) > 0).all()
+    np.testing.assert_allclose(lines["values"], speed_on_triangles(state)["values"])
     rim = np.hypot(drawn["x"] - 0.2, drawn["y"] - 0.2)
     assert np.abs(rim[rim < 0.0501] - 0.05).max() < 1e-5
     assert (rim < 0.0501).sum() >= 16 * 4  # a cell at the cylinder is cut four times along its side

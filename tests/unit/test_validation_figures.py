@@ -65,7 +65,7 @@ def test_long_curves_and_large_fields_are_thinned_to_their_ends() -> None:
         (lambda: lines("t", "x", "y", {"a": ([1], [1])}, log="yx"), "log = 'yx'"),
         (lambda: field("t", "u", [0, 1], [0, 1, 2], np.zeros((2, 3))), r"shape \(2, 3\), not \(3, 2\); transpose"),
         (lambda: field("t", "u", [1, 0], [0, 1], np.zeros((2, 2))), "x has to hold at least two increasing numbers"),
-        (lambda: triangles("t", "u", [0, 1, 0], [0, 0], [[0, 1, 2]], [1, 2, 3]), "x, y and values have 3, 2 and 3 entries"),
+        (lambda: triangles("t", "u", [0, 1, 0], [0, 0], [[0, 1, 2]], [1, 2, 3]), "x, y, values and contoured have 3, 2, 3 and 3 entries"),
         (lambda: triangles("t", "u", [0, 1, 0], [0, 0, 1], [[0, 1, 3]], [1, 2, 3]), "have to hold three of 3 nodes each"),
         (lambda: triangles("t", "u", [0, 1, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]), r"cells of shape \(3,\)"),
         (lambda: bars("t", "n", {}), "at least one bar"),
@@ -224,6 +224,12 @@ def test_a_field_on_triangles_is_drawn_where_they_are_with_their_outline() -> No
         away = np.hypot(*(points - centre).T) / scale
         assert np.abs(away[:, None] - radii).min(axis=1).max() < 0.01
         assert {float(radius) for radius in np.array(radii)[np.abs(away[:, None] - radii).argmin(axis=1)]} == set(radii)
+    (path,) = elements(draw(triangles("t", "r", **ring(120), contours=[2.5], contoured=ring(120)["y"])), "path", "contour")
+    points = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path["d"]), float)
+    np.testing.assert_allclose(centre[1] - points[:, 1], 0.5 * scale, atol=0.06)
+    flat = ring(120)
+    flat["values"] = np.clip(flat["values"], 1.3, 1.7)  # a plain at either end of the colours is no hole
+    assert picture(draw(triangles("t", "r", **flat)))[..., 3][(distance > 1.02) & (distance < 1.98)].min() == 1
     holed = ring(120)
     holed["values"] = np.where((holed["x"] > 3) & (holed["y"] > 2), np.nan, holed["values"])
     shown = picture(draw(triangles("t", "r", **holed)))[..., 3]
@@ -244,6 +250,14 @@ def test_markers_belong_to_points_where_there_are_any() -> None:
         6 + 1,
         3 + 1,
     )  # one is the legend's
+
+
+def test_an_end_of_a_colour_bar_that_is_rounding_is_zero() -> None:
+    for low, said in ((-7e-18, "0"), (1e-4, "10⁻⁴")):
+        svg = draw(field("t", "T", [0, 1], [0, 1], [[low, 0.5], [0.5, 1.0]]))
+        words = re.findall(r'text-anchor="start">([^<]*)<', svg[svg.rindex('class="box"') :])
+        assert len(words) == 1
+        assert words[0].endswith(said)
 
 
 def test_bars_are_as_long_as_their_figures() -> None:

@@ -86,13 +86,14 @@ def _figures(state: FlowState) -> list[dict[str, object]]:
     speed = sampled(lambda points: np.linalg.norm(state.velocity_at(points), axis=1), *box)
     psi = state.streamfunction("lower_wall")
     stream = sampled(lambda points: state.spaces.velocity.evaluate(psi, points), *box)
+    levels = [-0.03, -0.02, -0.01, -0.001, 0.001, 0.1, 0.2, 0.3, 0.4, 0.499, 0.501, 0.504]
     inner = np.linspace(1e-6, 15, 400)
     shear = {}
     for name, height in (("lower wall", 1e-9), ("upper wall", 1 - 1e-9)):
         slopes = state.spaces.velocity.gradient(state.velocity, np.stack([inner, np.full_like(inner, height)], axis=1))
         shear[name] = (inner, slopes[:, 0, 1])
     return [
-        field("Speed", "|u|", **speed),
-        field("Streamfunction", "psi", **stream, contours=[-0.03, -0.02, -0.01, -0.001, 0.0, 0.1, 0.2, 0.3, 0.4, 0.499, 0.501, 0.504]),
-        lines("Shear at the walls", "x / H", "du/dy", shear),
+        field("Speed", "|u| over the mean inflow", **speed),
+        field("Streamlines", "streamfunction psi", **stream, contours=levels),
+        lines("Shear at the walls", "x over the height of the channel", "du/dy", shear),
     ]

@@ -11,6 +11,7 @@ with the degree.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from validation.options import check_between
 from validation.reference_tables import row, rows
 
 Array = NDArray[np.float64]
+Curve = Callable[[Array], Array]
 
 #: What the converged tables say of their own errors, in their headers; but for Re = 3200 and 5000, where they say 1e-4 and 4e-4 of
 #: solutions of degree 64: those of degrees 96 to 144 agree with each other to 5e-7 and differ from them by 1.7e-4 and 9.2e-4.
@@ -77,7 +79,7 @@ def run(*, re: float = 1000.0, degree: int = 0) -> CheckReport:
     return CheckReport("cavity", checks, time.perf_counter() - start, details)
 
 
-def profiles(flow: StreamfunctionFlow) -> tuple[object, object]:
+def profiles(flow: StreamfunctionFlow) -> tuple[Curve, Curve]:
     """u along x = 1/2 and v along y = 1/2, as functions of arrays; the corners of the lid are not on them."""
     middle = np.array([0.5])
 
@@ -109,18 +111,18 @@ def _published(found: CavityExtrema) -> list[Check]:
     ]  # fmt: skip
 
 
-def _profile_check(name: str, curve: object, table: str, re: int, gate: float, source: str) -> Check:
+def _profile_check(name: str, curve: Curve, table: str, re: int, gate: float, source: str) -> Check:
     column, axis = f"{name}_Re{re}", "y" if name == "u" else "x"
     lines_of = [line for line in rows(table) if 0 < float(line[axis]) < 1]
     at, exact = (np.array([float(line[key]) for line in lines_of]) for key in (axis, column))
-    deviation = float(np.abs(curve(at) - exact).max())  # type: ignore[operator]
+    deviation = float(np.abs(curve(at) - exact).max())
     return Check(f"{name} at the stations of the {source}: largest deviation", deviation, "<=", gate, reference=source, status="converged")
 
 
 def _figures(re: float, degree: int, flow: StreamfunctionFlow, found: CavityExtrema) -> list[Figure]:
     u, v = profiles(flow)
     points = np.linspace(0.0, 1.0, 201)[1:-1]
-    curves = ({f"polynomials of degree {degree}": (points, curve(points), "line")} for curve in (u, v))  # type: ignore[operator]
+    curves = ({f"polynomials of degree {degree}": (points, curve(points), "line")} for curve in (u, v))
     grid = (np.arange(96) + 0.5) / 96
     jet = flow.jet(grid, grid)
     levels = np.concatenate([np.linspace(0.95, 0.05, 10) * found.psi, [-1e-3, -1e-4, -1e-5, 1e-6, 1e-5, 1e-4, 5e-4, 1e-3]])

@@ -121,13 +121,15 @@ def _figures(reynolds: int, history: MACHistory) -> list[Figure]:
     levels = np.concatenate([np.linspace(-0.11, -0.01, 11), [-1e-3, -1e-4, 1e-5, 1e-4]]).tolist()
     vorticity = n * (np.diff(v[:, 1:-1], axis=0) - np.diff(u[1:-1], axis=1))  # in the corners that are inside
     corners = np.arange(n + 1) / n
+    inside = corners[1:-1]
     return [
         *centre_lines(reynolds, *found),
         field(f"Streamlines at Re = {reynolds}", "streamfunction psi", corners, corners, psi.T, levels),
         field(
             f"Vorticity at Re = {reynolds}",
             "dv/dx - du/dy, cut at 10",
-            *[corners[1:-1]] * 2,
+            inside,
+            inside,
             np.clip(vorticity, -10, 10).T,
             np.arange(-5, 6),
         ),

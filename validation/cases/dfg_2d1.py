@@ -16,7 +16,7 @@ from sciml.checks import Check, CheckReport
 from solvers.flow.taylor_hood.state import FlowState
 from solvers.flow.taylor_hood.steady import steady_flow
 from validation.figures import triangles
-from validation.flow import coefficients, cylinder_flow, deviation, interval, pressure_difference, scalar_on_triangles, speed_on_triangles
+from validation.flow import coefficients, cylinder_flow, deviation, interval, pressure_difference, scalar_on_triangles, streamlines
 from validation.options import check_between
 
 CASE, PEAK = "2D-1", 0.3
@@ -55,8 +55,8 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
         "seconds to solve": solved,
         "residual norms": list(result.residual_norms[-1]),
         "figures": [
-            triangles("Speed", "|u|", **speed_on_triangles(state)),
-            triangles("Pressure", "p", **pressure, contours=np.linspace(-0.02, 0.12, 15).round(3)),
+            triangles("Speed and streamlines", "|u| in m/s", **streamlines(state)),
+            triangles("Pressure", "p in Pa, of a density of 1 kg/m^3", **pressure, contours=np.linspace(-0.02, 0.12, 15).round(3)),
         ],
     }
     return CheckReport("dfg-2d1", checks, time.perf_counter() - start, details)

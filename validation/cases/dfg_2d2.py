@@ -27,14 +27,16 @@ from validation.flow import (
     interval,
     maximum,
     observed_forces,
-    speed_on_triangles,
+    streamlines,
     vorticity_on_triangles,
 )
 from validation.options import check_between
+from validation.reference_tables import row
 
 Array = NDArray[np.float64]
 CASE, PEAK, MEAN = "2D-2", 1.5, 1.0
 RISE, SETTLED, END = 0.5, 3.0, 4.2
+CUT = 60  # of the vorticity that is drawn
 
 
 def run(*, cells: int = 9, degree: int = 3, steps: int = 200) -> CheckReport:
@@ -73,6 +75,7 @@ def run(*, cells: int = 9, degree: int = 3, steps: int = 200) -> CheckReport:
             reference="periodic flow",
         ),
     ]
+    published = np.full(2, float(row("dfg_cylinder", case=CASE, quantity="cd_max")["value"]))
     details = {
         "unknowns": result.unknowns,
         "entries of the factors": result.fill,
@@ -81,10 +84,10 @@ def run(*, cells: int = 9, degree: int = 3, steps: int = 200) -> CheckReport:
         "drag": {"largest": drag_max, "smallest": -maximum(ts[last], -drag[last])[1]},
         "lift": {"largest": lift_max, "smallest": lift_max - swing},
         "figures": [
-            lines("Drag", "time", "drag coefficient", {"drag": (ts, drag)}),
-            lines("Lift", "time", "lift coefficient", {"lift": (ts, lift)}),
-            triangles("Vorticity", "dv/dx - du/dy", **vorticity_on_triangles(result.state)),
-            triangles("Speed", "|u|", **speed_on_triangles(result.state)),
+            lines("Drag", "time in s", "drag coefficient", {"drag": (ts, drag), "largest, FeatFlow": (ts[[0, -1]], published, "dashed")}),
+            lines("Lift", "time in s", "lift coefficient", {"lift": (ts, lift)}),
+            triangles("Vorticity", f"dv/dx - du/dy in 1/s, cut at {CUT}", **vorticity_on_triangles(result.state, CUT)),
+            triangles("Speed and streamlines", "|u| in m/s", **streamlines(result.state)),
         ],
     }
     return CheckReport("dfg-2d2", checks, time.perf_counter() - start, details)

@@ -43,7 +43,7 @@ def run(*, ra: float = 0.0) -> CheckReport:
         flow = natural_convection(number, degree=degree).raise_for_status()
         found = benchmark_figures(flow)
         before = benchmark_figures(natural_convection(number, degree=degree - FEWER).raise_for_status())
-        label = f"Ra = {number:.3g}"
+        label = f"Ra = {number:g}"
         checks += [replace(check, name=f"{label}: {check.name}") for check in _checks(number, flow, found, before, gate)]
         details[label] = {**found, "degree": degree, "newton iterations": flow.newton_iterations}
         figures += _figures(label, flow)
@@ -97,7 +97,12 @@ def _figures(label: str, flow: NaturalConvection) -> list[Figure]:
     grid = np.linspace(0.0, 1.0, 97)
     temperature, psi = flow.temperature(grid, grid), flow.streamfunction(grid, grid)
     return [
-        field(f"Temperature, {label}", "T", grid, grid, temperature.T, np.arange(0.1, 1.0, 0.1)),
-        field(f"Streamfunction, {label}", "psi", grid, grid, psi.T, np.linspace(psi.min(), 0, 11)[1:-1]),
-        lines(f"Heat flux through the hot wall, {label}", "y", "Nu", {"local": (grid, flow.nusselt(0.0, grid))}),
+        field(f"Isotherms, {label}", "temperature, 1 on the hot wall", grid, grid, temperature.T, np.arange(0.1, 1.0, 0.1)),
+        field(f"Streamlines, {label}", "streamfunction over the diffusivity", grid, grid, psi.T, np.linspace(psi.min(), 0, 11)[1:-1]),
+        lines(
+            f"Heat flux through the hot wall, {label}",
+            "y",
+            "local Nusselt number",
+            {f"degree {flow.degree}": (grid, flow.nusselt(0.0, grid))},
+        ),
     ]
