@@ -197,8 +197,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, pinn-poisson, pinn-heat, a .toml file; or, with "
-            "--model pinn, the recipe of a dataset.",
+            help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, pinn-poisson, pinn-heat, pinn-burgers, a .toml "
+            "file; or, with --model pinn, the recipe of a dataset.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
@@ -224,6 +224,11 @@ def train(
     ] = None,
     network: Annotated[str | None, typer.Option(help="mlp, modified_mlp or piratenet.", rich_help_panel=_FROM_EQUATION)] = None,
     points: Annotated[int | None, typer.Option(min=4, help="Collocation points.", rich_help_panel=_FROM_EQUATION)] = None,
+    resample: Annotated[
+        bool | None,
+        typer.Option("--resample/--no-resample", help="Draw points anew where residuals are large.", rich_help_panel=_FROM_EQUATION),
+    ] = None,
+    weighting: Annotated[str | None, typer.Option(help="none, causal, gradient-norm or ntk.", rich_help_panel=_FROM_EQUATION)] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the optimizer.", rich_help_panel=_FROM_EQUATION)] = None,
     sample: Annotated[
         int | None, typer.Option(min=0, help="Which sample of the recipe's train split.", rich_help_panel=_FROM_EQUATION)

@@ -114,19 +114,22 @@ class EquationResiduals:
     Attributes
     ----------
     model : the network, whose parameters the residual is a function of.
+    at, weights : the points, and their weights in mean squares.
     points : where the network is taken, for optimizers that look at it there: these points, and others that conditions move them to.
     factors : of every row on top of these weights, shape (N, equations); 1 unless changed by a weighting.
     """
 
     def __init__(self, pinn: PINN, points: Array, weights: Array | None = None) -> None:
-        self.pinn, self.model = pinn, pinn.network
-        x = torch.as_tensor(points, dtype=torch.float64)
+        self.pinn = pinn
+        self.model: nn.Module = pinn.network
+        self.at = x = torch.as_tensor(points, dtype=torch.float64)
         self.frame = pinn.frame(x)
         self.points: Sequence[Tensor] = [one.points.value for one in self.frame.ansatz.evaluations]
         form = pinn.form
-        base = torch.full((len(x),), 1 / len(x), dtype=torch.float64) if weights is None else torch.as_tensor(weights, dtype=torch.float64)
+        equal = torch.full((len(x),), 1 / len(x), dtype=torch.float64)
+        self.weights = equal if weights is None else torch.as_tensor(weights, dtype=torch.float64)
         of_equations = torch.tensor(form.weights or (1.0,) * len(form.equations), dtype=torch.float64)
-        self._scale = (base[:, None] * of_equations).sqrt()
+        self._scale = (self.weights[:, None] * of_equations).sqrt()
         self.factors = torch.ones_like(self._scale)
         self._fields = _Fields(pinn)
 
@@ -137,6 +140,10 @@ class EquationResiduals:
     def raw(self, parameters: Parameters) -> Tensor:
         """Residuals without weights, shape (N, equations)."""
         return self.pinn.equations(self.frame, self._at(parameters))
+
+    def mean_squares(self, parameters: Parameters) -> Tensor:
+        """What every point contributes to the weighted mean squares of all equations, without `factors`, shape (N,)."""
+        return (self.raw(parameters) * self._scale).square().sum(dim=1)
 
     def jacobian(self, parameters: Parameters, names: Sequence[str] | None = None) -> Parameters:
         """Derivatives with respect to the parameters of these names (None: all), each of shape (N * equations, *parameter.shape)."""
@@ -195,9 +202,17 @@ def collocation(form: StrongForm, count: int | Sequence[int], seed: int = 0) -> 
         return points, weights
     if not isinstance(count, int):
         raise ValueError(f"count = {list(count)}: only a box has axes to count points along; give one number")
+    return scattered(form, count, seed), np.full(count, 1 / count)
+
+
+def scattered(form: StrongForm, count: int, seed: int) -> Array:
+    """Quasi-random points of the domain and of the time interval, shape (count, coordinates).
+
+    In domains other than boxes they keep a thousandth of the extent away from the boundary, where distances have no second derivatives.
+    """
     extent = max(np.subtract(form.geometry.bounds[1], form.geometry.bounds[0]))
-    inside = form.geometry.interior(count, seed, 1e-3 * float(extent))
-    if form.duration is not None:
-        times = np.random.default_rng([seed, 1]).permutation((np.arange(count) + 0.5) / count) * form.duration
-        inside = np.column_stack([inside, times])
-    return inside, np.full(count, 1 / count)
+    inside = form.geometry.interior(count, seed, 0.0 if isinstance(form.geometry, Box) else 1e-3 * float(extent))
+    if form.duration is None:
+        return inside
+    times = np.random.default_rng([seed, 1]).permutation((np.arange(count) + 0.5) / count) * form.duration
+    return np.column_stack([inside, times])

@@ -36,14 +36,18 @@ class Stepper:
         closure: Any = self._residuals if getattr(self.optimizer, "requires_residuals", False) else self._scalar
         return float(self.optimizer.step(closure))
 
-    def loss(self) -> float:
-        """The mean square now."""
-        with torch.no_grad():
-            r = self._residuals(dict(self._network.named_parameters()))
-        return float(r @ r)
+    def follow(self, residuals: EquationResiduals, step: int) -> None:
+        """Go on with other residuals, or with other weights of theirs, from step number `step` on.
+
+        What torch's L-BFGS remembers is a gradient of the loss before, whence it starts anew; the others look at each step afresh.
+        """
+        self._residuals = residuals
+        if self._settings.optimizer == "lbfgs":
+            self.optimizer = self._build(step)
 
     def _build(self, step: int) -> torch.optim.Optimizer:
         settings = self._settings
+        assert settings.optimizer is not None
         name = "geodesic-lm" if settings.optimizer == "sven" and step < settings.warm_up else settings.optimizer
         return _BUILDERS[name](self._network, settings)
 

@@ -33,6 +33,7 @@ from sciml.training.operator import count_parameters
 from sciml.training.pinn_settings import EquationConfig, EquationSettings
 from sciml.training.reference import Reference, reference
 from sciml.training.run_folder import Folder, Row
+from sciml.training.weighting import balance, causal, where_residuals_are_large
 
 Array = NDArray[np.float64]
 DEFAULT_GATE = 1e-2
@@ -88,6 +89,7 @@ def train_equation(
     started = time.perf_counter()
     settings = settings or EquationSettings()
     problem = _Problem.of(recipe, settings)
+    settings = settings.suited(len(problem.form.equations), timed=problem.form.duration is not None)
     pinn = initial_network(problem.form, settings)
     content = json.loads(recipe.canonical_json())
     config = EquationConfig(settings=settings, recipe=content, parameters=count_parameters(pinn.network), environment=environment())
@@ -140,6 +142,7 @@ class _Loop:
         self.settings, self.pinn, self.problem = settings, pinn, problem
         self.residuals = EquationResiduals(pinn, *collocation(problem.form, settings.points, settings.seed))
         self.stepper = Stepper(settings, pinn.network, self.residuals)
+        self.smallest_weight = 1.0
 
     def resume(self, run: Folder[EquationConfig]) -> list[Row]:
         """Load the last checkpoint, if there is one; returns the rows of the blocks that are done."""
@@ -167,21 +170,48 @@ class _Loop:
     def _block(self, block: int, progress: Progress | None) -> Row:
         started, first = time.perf_counter(), (block - 1) * self.settings.block
         last = min(first + self.settings.block, self.settings.steps)
+        self._begin(block, first)
         for step in range(first, last):
+            if self.settings.weighting == "causal":
+                self._weigh_causally()
             loss = self.stepper(step)
             if not math.isfinite(loss):
                 raise SettingsError(f"the loss is {loss} after step {step}: choose a smaller learning_rate or another optimizer")
             if progress is not None:
                 progress("train", step + 1, self.settings.steps, {"loss": loss, **self._figures()})
-        loss = self.stepper.loss()
+        with torch.no_grad():
+            loss = float(self.residuals.mean_squares(self._parameters()).sum())
         errors = self.problem.reference.errors(self.pinn.predict(self.problem.reference.points))
         row: Row = {"epoch": block, "step": last, "loss": loss, **{f"error_{name}": error for name, error in errors.items()}}
         return {**row, **self._figures(), "seconds": time.perf_counter() - started}
+
+    def _begin(self, block: int, step: int) -> None:
+        """Points and weights of a block, from the network at its start alone."""
+        settings = self.settings
+        if settings.resample and block > 1:
+            seed = int(np.random.SeedSequence([settings.seed, block]).generate_state(1)[0])
+            self.residuals = EquationResiduals(self.pinn, *where_residuals_are_large(self.pinn, settings.points, seed))
+            self.stepper.follow(self.residuals, step)
+        if settings.weighting in ("gradient-norm", "ntk"):
+            self.residuals.factors = torch.ones_like(self.residuals.factors)
+            weights = balance(self.residuals, self._parameters(), settings.weighting)
+            self.residuals.factors = self.residuals.factors * weights.sqrt()
+            self.stepper.follow(self.residuals, step)
+
+    def _weigh_causally(self) -> None:
+        weights = causal(self.residuals, self._parameters(), self.settings.chunks, self.settings.strictness)
+        self.residuals.factors = weights.sqrt()[:, None].expand_as(self.residuals.factors)
+        self.smallest_weight = float(weights.min())
+
+    def _parameters(self) -> dict[str, torch.Tensor]:
+        return dict(self.pinn.network.named_parameters())
 
     def _figures(self) -> dict[str, float]:
         """What the optimizer tells of its last step, as far as it is a finite number."""
         info = getattr(self.stepper.optimizer, "info", {})
         chosen = {name: info[name] for name in ("rank", "radius", "damping", "length") if name in info}
+        if self.settings.weighting == "causal":
+            chosen["smallest_weight"] = self.smallest_weight
         return {name: value for name, value in chosen.items() if isinstance(value, (int, float)) and math.isfinite(value) and value}
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from sciml.data.recipe import Recipe, load_recipe, parse_recipe
 from sciml.errors import RecipeError
-from sciml.models.settings import Settings, one_of
+from sciml.models.settings import Settings, SettingsError, one_of
 from sciml.training.direction_settings import find_training_recipe, read_training_recipe
 from sciml.training.run_config import Record
 
@@ -34,7 +34,11 @@ class EquationSettings(Settings):
     fourier_features, fourier_scale : frequencies put before the network, 0 for none, and their standard deviation.
     factored : whether weights are factored into scale and direction.
     points : collocation points, about.
-    optimizer : one of `EQUATION_OPTIMIZERS`.
+    resample : whether points are drawn anew before every block but the first, where residuals are large.
+    weighting : "causal", where early times come first; "gradient-norm" or "ntk", which balance the equations of a system; "none".
+    strictness : of causal weights, how strongly they fall with the mean squares of earlier residuals.
+    chunks : of causal weights, parts of the time interval.
+    optimizer : one of `EQUATION_OPTIMIZERS`; None for "sven", and for "geodesic-lm" on a system of equations.
     learning_rate : of Adam the largest one of a cosine schedule, of the others the factor of every step; None for 1e-3 and 1.
     steps : of the optimizer; one of "lbfgs" is twenty iterations.
     warm_up : of "sven": steps of "geodesic-lm" before its own, which raise the loss on the way to a much lower one and
@@ -53,7 +57,11 @@ class EquationSettings(Settings):
     fourier_scale: float = Field(default=1.0, gt=0.0, le=1e3)
     factored: bool = False
     points: int = Field(default=1600, ge=4, le=1_000_000)
-    optimizer: str = "sven"
+    resample: bool = False
+    weighting: Literal["none", "causal", "gradient-norm", "ntk"] = "none"
+    strictness: float = Field(default=1.0, gt=0.0, le=1e9)
+    chunks: int = Field(default=16, ge=2, le=10_000)
+    optimizer: str | None = None
     learning_rate: float | None = Field(default=None, gt=0.0, le=10.0)
     steps: int = Field(default=100, ge=1, le=10_000_000)
     warm_up: int = Field(default=40, ge=0, le=10_000_000)
@@ -63,7 +71,9 @@ class EquationSettings(Settings):
 
     @field_validator("optimizer")
     @classmethod
-    def _known(cls, optimizer: str) -> str:
+    def _known(cls, optimizer: str | None) -> str | None:
+        if optimizer is None:
+            return None
         if optimizer in _MINI_BATCH:
             choice = ", ".join(EQUATION_OPTIMIZERS)
             raise ValueError(
@@ -74,6 +84,24 @@ class EquationSettings(Settings):
     @property
     def blocks(self) -> int:
         return -(-self.steps // self.block)
+
+    def suited(self, equations: int, *, timed: bool) -> EquationSettings:
+        """These settings with the optimizer for a problem of so many equations, and in time or steady.
+
+        Raises
+        ------
+        SettingsError : a weighting that has nothing to weigh there.
+        """
+        optimizer = self.optimizer or ("sven" if equations == 1 else "geodesic-lm")
+        if self.weighting in ("gradient-norm", "ntk") and equations == 1:
+            raise SettingsError(f"weighting = {self.weighting!r} balances equations, and this problem has one: take none or causal")
+        if self.weighting == "causal" and not timed:
+            raise SettingsError("weighting = 'causal' puts early times first, and this problem is steady: take none")
+        if self.weighting == "causal" and optimizer == "lbfgs":
+            raise SettingsError(
+                "weighting = 'causal' changes the loss in every step, and lbfgs remembers gradients of the last: take geodesic-lm or adam"
+            )
+        return self.model_copy(update={"optimizer": optimizer})
 
     def rate(self, step: int) -> float:
         """Learning rate of step number `step`, counted from 0."""

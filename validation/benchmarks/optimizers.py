@@ -317,7 +317,7 @@ def _against(pinn: PINN, points: Array, exact: Array) -> Error:
 
 def _warmed_up(task: Task, steps: int, seed: int, **settings: Any) -> Row:
     """As `sciml train --optimizer sven` does it."""
-    return _until(task, Stepper(EquationSettings(steps=steps, **settings), task.network, task.residuals), steps, seed)
+    return _until(task, Stepper(EquationSettings(optimizer="sven", steps=steps, **settings), task.network, task.residuals), steps, seed)
 
 
 def _trained(task: Task, make: Make, steps: int, seed: int, limit: float = math.inf) -> Row:
