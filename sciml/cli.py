@@ -29,7 +29,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a dataset.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")]
-_FROM_DATA, _FROM_EQUATION = "Operators, from data", "Networks, from an equation (--model pinn)"
+_FROM_DATA, _FROM_EQUATION = "Operators, from data", "Networks, from an equation (--model pinn, lpinn)"
 Split = Annotated[str, typer.Option(help="train, valid or test.")]
 
 
@@ -197,14 +197,14 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, pinn-poisson, pinn-heat, pinn-burgers, a .toml "
-            "file; or, with --model pinn, the recipe of a dataset.",
+            help="Folder of a dataset; or a training recipe: direction-2d, direction-3d, pinn-poisson, pinn-heat, pinn-burgers, "
+            "lpinn-convection, lpinn-burgers, a .toml file; or, with --model pinn or lpinn, the recipe of a dataset.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is completed.")],
-    model: Annotated[str | None, typer.Option(help="fno, tfno or uno, from data; pinn, from the equation.")] = None,
+    model: Annotated[str | None, typer.Option(help="fno, tfno or uno, from data; pinn or lpinn, from the equation.")] = None,
     hidden_channels: Annotated[int | None, typer.Option(min=1, help="Width of the network.")] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers, or of a pinn's hidden ones.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Number of Fourier layers, or of hidden ones on an equation.")] = None,
     optimizer: Annotated[
         str | None,
         typer.Option(
@@ -223,13 +223,17 @@ def train(
         typer.Option("--augment/--no-augment", help="Use the symmetries that the dataset declares.", rich_help_panel=_FROM_DATA),
     ] = None,
     network: Annotated[str | None, typer.Option(help="mlp, modified_mlp or piratenet.", rich_help_panel=_FROM_EQUATION)] = None,
-    points: Annotated[int | None, typer.Option(min=4, help="Collocation points.", rich_help_panel=_FROM_EQUATION)] = None,
+    points: Annotated[
+        int | None, typer.Option(min=4, help="Collocation points (lpinn: of a window of time).", rich_help_panel=_FROM_EQUATION)
+    ] = None,
     resample: Annotated[
         bool | None,
         typer.Option("--resample/--no-resample", help="Draw points anew where residuals are large.", rich_help_panel=_FROM_EQUATION),
     ] = None,
     weighting: Annotated[str | None, typer.Option(help="none, causal, gradient-norm or ntk.", rich_help_panel=_FROM_EQUATION)] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the optimizer.", rich_help_panel=_FROM_EQUATION)] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the optimizer (lpinn: in a window).", rich_help_panel=_FROM_EQUATION)
+    ] = None,
     sample: Annotated[
         int | None, typer.Option(min=0, help="Which sample of the recipe's train split.", rich_help_panel=_FROM_EQUATION)
     ] = None,
@@ -265,7 +269,7 @@ def train(
             print_figures(asdict(train_equation(recipe, out, equation_settings, progress=progress)), as_json)
         return
     if overrides:
-        raise InputError("--set changes the recipe of a problem, which only --model pinn reads; drop it")
+        raise InputError("--set changes the recipe of a problem, which only --model pinn and lpinn read; drop it")
     if path is not None:
         settings = load_direction_settings(path, given)
         from sciml.training import train_direction

@@ -1,6 +1,6 @@
 """From a problem and its parameters to something a solver takes."""
 
-from sciml.discretize import burgers, convection_diffusion, flow, heat, helmholtz, mesh, navier_stokes  # noqa: F401 - they register kinds
+from sciml.discretize import burgers, convection, convection_diffusion, flow, heat, helmholtz, mesh, navier_stokes  # noqa: F401 - they register kinds
 from sciml.discretize.evolution import evolve, fields_of, temporal_error
 from sciml.discretize.flow import march_to_rest, steady_error
 from sciml.discretize.linear import LinearSystem, Residual, discrete_residual, discretize, linear_system

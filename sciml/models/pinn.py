@@ -55,7 +55,10 @@ class PINN(nn.Module):
         self.form = form
         self.conditions = hard_conditions(form)
         inputs = Coordinates(form.low, form.high, form.closed, form.features)
-        self.network = coordinate_network(inputs, self.conditions.network_outputs, **settings)  # type: ignore[arg-type]
+        self.network = self._build(inputs, self.conditions.network_outputs, **settings)
+
+    def _build(self, inputs: Coordinates, outputs: int, **settings: object) -> nn.Module:
+        return coordinate_network(inputs, outputs, **settings)  # type: ignore[arg-type]
 
     def frame(self, points: Array | Tensor) -> Frame:
         """For points of shape (N, coordinates), time last."""

@@ -2,6 +2,7 @@
 
 from sciml.problems.base import BoxProblem
 from sciml.problems.burgers import Burgers
+from sciml.problems.convection import Convection
 from sciml.problems.convection_diffusion import ConvectionDiffusion
 from sciml.problems.darcy import Darcy
 from sciml.problems.evolving import Evolving
@@ -20,6 +21,7 @@ __all__ = [
     "Burgers",
     "Cavity",
     "ChannelObstacles",
+    "Convection",
     "ConvectionDiffusion",
     "Darcy",
     "Evolving",

@@ -20,6 +20,7 @@ from sciml.problems.evolving import Evolving
 from sciml.problems.jet import Jets
 from sciml.problems.problem import Array, Parameters
 from sciml.problems.strong_form import StrongForm
+from sciml.problems.transport import Transport
 
 #: Share of the fluctuations that the upper third of the resolved wavenumbers may hold. The energy of a resolved viscous flow falls
 #: exponentially there, so that what lies beyond the grid is smaller still.
@@ -64,6 +65,10 @@ class Burgers(Evolving):
 
     def strong_form(self, parameters: Parameters) -> StrongForm:
         return self.evolving_form(parameters, "initial_velocity", ())
+
+    def transport(self, parameters: Parameters) -> Transport:
+        viscosity = float(self.value("viscosity", parameters))
+        return Transport((0.0, 1.0), viscosity, self.profile("initial_velocity", parameters), self.grid.extent[0])
 
     def strong_residual(self, jets: Jets, parameters: Jets) -> Any:
         u = jets["velocity"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
@@ -50,6 +50,11 @@ class Evolving(BoxProblem):
             duration=self.times[-1],
             initial={self.outputs[0]: self.function(initial, parameters)},
         )
+
+    def profile(self, name: str, parameters: Parameters) -> Callable[[Any], Any]:
+        """A parameter as a function of the place on an interval, a number too."""
+        value = self.function(name, parameters)
+        return value if callable(value) else lambda x: 0.0 * x + value
 
     def refuse_unresolved(self, fields: Mapping[str, Array]) -> None:
         """Raise `DatasetError` where `fields` (outputs) have detail that the grid cannot hold; nothing is known to ask here."""

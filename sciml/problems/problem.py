@@ -16,6 +16,7 @@ from sciml.grid import Grid
 from sciml.mesh.mesh import Mesh
 from sciml.problems.jet import Jets
 from sciml.problems.strong_form import StrongForm
+from sciml.problems.transport import Transport
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Array]
@@ -75,6 +76,11 @@ class Problem(BaseModel):
     def strong_form(self, parameters: Parameters) -> StrongForm:
         """The same problem at points, for networks; raises `DatasetError` where it has none, with the reason."""
         raise DatasetError(f"problem {self.kind!r} has no form at points that a network could be trained on; take a neural operator")
+
+    def transport(self, parameters: Parameters) -> Transport:
+        """The same problem as transport along a closed line; raises `DatasetError` where it is none, with the reason."""
+        what = f"problem {self.kind!r} is not transport around a periodic interval, whose particles a network could follow"
+        raise DatasetError(f"{what}: take kind = 'convection' or 'burgers', or train model = 'pinn' on it")
 
     @property
     def symmetries(self) -> tuple[str, ...]:

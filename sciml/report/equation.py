@@ -99,11 +99,17 @@ def _lead(record: EquationRecord) -> str:
     settings = record.config["settings"]
     model = settings["model"].upper()
     article = "An" if model.startswith("L") else "A"
-    what = f"{article} {model} of {figure(record.config['parameters'])} parameters"
+    each = f" in each of {figure(_windows(record))} windows of time" if _windows(record) > 1 else ""
+    what = f"{article} {model} of {figure(record.config['parameters'])} parameters{each}"
     if not record.rows:
         return f"{what} has not finished its first block of steps."
     steps, time = record.rows[-1]["step"], duration(_seconds(record))
     return f"{what} was trained on the equation alone, without data, in {figure(steps)} steps of {settings['optimizer']} and {time}."
+
+
+def _windows(record: EquationRecord) -> int:
+    """How many windows of time have been begun; 1 for a network that is trained on all times at once."""
+    return int(record.rows[-1].get("window") or 1) if record.rows else 1
 
 
 def _seconds(record: EquationRecord) -> float:
@@ -140,7 +146,8 @@ def _problem_section(record: EquationRecord) -> Markup:
 
 def _training_section(record: EquationRecord) -> Markup:
     settings, rows = record.config["settings"], record.rows
-    wanted, done = settings["steps"], rows[-1]["step"] if rows else 0
+    windows, done = _windows(record), rows[-1]["step"] if rows else 0
+    wanted = windows * settings["steps"]
     shown = {
         "network": settings.get("network"),
         "hidden layers": f"{settings.get('layers')} of {settings.get('width')} units",
@@ -149,6 +156,7 @@ def _training_section(record: EquationRecord) -> Markup:
         "optimizer": settings["optimizer"],
         "learning rate": figure(settings["learning_rate"]) if settings.get("learning_rate") is not None else None,
         "steps": figure(done) if done == wanted else f"{figure(done)} of {figure(wanted)}",
+        "windows of time": figure(windows) if windows > 1 else None,
         "smallest loss": figure(min(losses)) if (losses := [row["loss"] for row in rows if row["loss"] is not None]) else None,
         "seed": settings.get("seed"),
         "time": duration(_seconds(record)) if rows else None,
@@ -157,7 +165,7 @@ def _training_section(record: EquationRecord) -> Markup:
         return section(
             "Training", element("p", "No block of steps has been finished yet.", class_="note"), facts(shown), identifier="training"
         )
-    errors = {name: f"relative L2 error of {name.removeprefix('error_')}" for name in rows[0] if name.startswith("error_")}
+    errors = {name: f"relative L2 error of {name.removeprefix('error_')}" for row in rows for name in row if name.startswith("error_")}
     curves = line_chart(
         _series(rows, {"loss": "mean square of residuals", **errors}),
         x_label="step",
@@ -167,6 +175,8 @@ def _training_section(record: EquationRecord) -> Markup:
     told = {name: f"{name} ({_MEANING[name]})" if name != _MEANING[name] else name for name in _TOLD if any(name in row for row in rows)}
     optimizer = line_chart(_series(rows, told), x_label="step", y_label="", title="What the optimizer tells") if told else Markup()
     note = "The error is against the reference, which training does not see; the checkpoint of the smallest loss is kept."
+    if windows > 1:
+        note += " Every window of time begins with the loss of its own; the error is over the times that have been reached."
     charts = element("div", curves, optimizer, class_="columns")
     return section("Training", charts, element("p", note, class_="note"), facts(shown), identifier="training")
 
@@ -183,7 +193,8 @@ def _accuracy_section(record: EquationRecord) -> Markup:
     if record.evaluation is None:
         return section("Accuracy", _missing(), identifier="accuracy")
     details, units = record.evaluation["details"], record.recipe.problem.units
-    checkpoint = f"Checkpoint of step {figure(details['step'])}, whose loss of {figure(details['loss'])} is the smallest"
+    last = " of the last window of time" if _windows(record) > 1 else ""
+    checkpoint = f"Checkpoint of step {figure(details['step'])}, whose loss of {figure(details['loss'])} is the smallest{last}"
     intro = f"{checkpoint}, compared with: {details['reference']}."
     rows = [(name, figure(error), with_unit(details["rmse"][name], units.get(name, ""))) for name, error in details["relative_l2"].items()]
     summary = table(("output", "relative L2 error", "root-mean-square error"), rows, numeric=(1, 2))

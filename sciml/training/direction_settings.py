@@ -96,5 +96,5 @@ def load_direction_settings(path: Path, overrides: Mapping[str, Any]) -> Directi
     content = read_training_recipe(path)
     if content.get("model") != "direction":
         what = f"training recipe {path} has model = {content.get('model')!r}"
-        raise RecipeError(f"{what}; write 'direction' or 'pinn', or run `sciml generate` first if this is the recipe of a dataset")
+        raise RecipeError(f"{what}; write 'direction', 'pinn' or 'lpinn', or run `sciml generate` first if this is the recipe of a dataset")
     return DirectionSettings(**{**content, **overrides})

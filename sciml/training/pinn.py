@@ -22,11 +22,13 @@ from sciml.data.durable import replace_durably, write_text_durably
 from sciml.data.recipe import STREAMS, Recipe
 from sciml.data.solve import draw
 from sciml.errors import CheckpointError
-from sciml.models.pinn import PINN, EquationResiduals, collocation
+from sciml.models.lagrangian import LagrangianMarch
+from sciml.models.pinn import PINN, EquationResiduals
 from sciml.models.settings import SettingsError
 from sciml.problems.problem import Parameters, seed_words
 from sciml.problems.strong_form import StrongForm
-from sciml.training.checkpoint import load_state, load_weights
+from sciml.training.checkpoint import load_state
+from sciml.training.course import Course, course
 from sciml.training.equation_optimizers import Stepper
 from sciml.training.loop import Progress
 from sciml.training.operator import count_parameters
@@ -47,13 +49,13 @@ class EquationResult:
     Attributes
     ----------
     path : the run folder.
-    steps : of the optimizer that it holds.
+    steps : of the optimizer that it holds, in all windows of time.
     resumed_from : steps that were there before this call.
-    loss : the smallest mean square of the residuals at the end of a block.
+    loss : the smallest mean square of the residuals at the end of a block, of the last window.
     best_step : when that was.
     relative_l2 : error of every output there, against `reference`.
     reference : the exact solution, or the solver on its grid.
-    parameters : trained real numbers.
+    parameters : trained real numbers, of every window.
     seconds : of this call.
     """
 
@@ -83,27 +85,27 @@ def train_equation(
     Raises
     ------
     CheckpointError : `out` holds another run, a damaged one, or something else.
-    DatasetError, ConditionError : the problem has no form at points, or conditions that no smooth field satisfies.
+    DatasetError, ConditionError : the problem has no form at points, conditions that no smooth field satisfies, or no particles to follow.
     SettingsError : a learning rate with which the loss is not finite.
     """
     started = time.perf_counter()
     settings = settings or EquationSettings()
     problem = _Problem.of(recipe, settings)
-    settings = settings.suited(len(problem.form.equations), timed=problem.form.duration is not None)
-    pinn = initial_network(problem.form, settings)
+    begun = problem.course(settings)
+    settings = settings.suited(len(begun.window.form.equations), timed=problem.form.duration is not None)
     content = json.loads(recipe.canonical_json())
-    config = EquationConfig(settings=settings, recipe=content, parameters=count_parameters(pinn.network), environment=environment())
+    config = EquationConfig(settings=settings, recipe=content, parameters=count_parameters(begun.network), environment=environment())
     run = equation_folder(out)
     with run.locked():
         run.claim(config)
-        loop = _Loop(settings, pinn, problem)
+        loop = _Loop(settings, begun, problem)
         rows = loop.resume(run)
         resumed_from = rows[-1]["step"] if rows else 0
-        if len(rows) < settings.blocks:
-            loop.run(run, rows, progress)
+        loop.run(run, rows, progress)
         best = run.best(rows)
-        load_weights(pinn.network, run.checkpoints.weights(best["epoch"]), run.checkpoints.path(best["epoch"]))
-        errors = _evaluated(run, pinn, problem, rows, DEFAULT_GATE).details["relative_l2"]
+        solution = problem.course(settings)
+        solution.restore(run.checkpoints.weights(best["epoch"]), run.checkpoints.path(best["epoch"]))
+        errors = _evaluated(run, solution.model, problem, rows, DEFAULT_GATE).details["relative_l2"]
     return EquationResult(
         run.root,
         rows[-1]["step"],
@@ -134,15 +136,17 @@ class _Problem:
         form = problem.strong_form(parameters)
         return cls(recipe, parameters, form, reference(recipe, parameters, form))
 
+    def course(self, settings: EquationSettings) -> Course:
+        return course(self.recipe.solved_problem, self.parameters, self.form, settings)
+
 
 class _Loop:
-    """Network, collocation points and optimizer of a run."""
+    """Networks, collocation points and optimizer of a run; every window has as many steps, and an optimizer of its own."""
 
-    def __init__(self, settings: EquationSettings, pinn: PINN, problem: _Problem) -> None:
-        self.settings, self.pinn, self.problem = settings, pinn, problem
-        self.residuals = EquationResiduals(pinn, *collocation(problem.form, settings.points, settings.seed))
-        self.stepper = Stepper(settings, pinn.network, self.residuals)
+    def __init__(self, settings: EquationSettings, course: Course, problem: _Problem) -> None:
+        self.settings, self.course, self.problem = settings, course, problem
         self.smallest_weight = 1.0
+        self._enter()
 
     def resume(self, run: Folder[EquationConfig]) -> list[Row]:
         """Load the last checkpoint, if there is one; returns the rows of the blocks that are done."""
@@ -150,27 +154,38 @@ class _Loop:
         rows = run.keep_rows(done)
         if done:
             run.check_checkpoint(done)
-            load_weights(self.pinn.network, run.checkpoints.weights(done), run.checkpoints.path(done))
+            self.course.restore(run.checkpoints.weights(done), run.checkpoints.path(done))
             # the optimizer of the last step: one that takes over with the next has no state yet
-            self.stepper = Stepper(self.settings, self.pinn.network, self.residuals, rows[-1]["step"] - 1)
+            self._enter((rows[-1]["step"] - 1) % self.settings.steps)
             load_state(self.stepper.optimizer, run.checkpoints.optimizer(done), run.checkpoints.path(done) / "state.pt")
             run.keep_best_and_last(rows)
         return rows
 
     def run(self, run: Folder[EquationConfig], rows: list[Row], progress: Progress | None) -> None:
         stored = run.config().model_dump(mode="json")
-        for block in range(len(rows) + 1, self.settings.blocks + 1):
-            row = self._block(block, progress)
+        while len(rows) % self.settings.blocks or not rows or not self.course.complete:
+            if rows and len(rows) % self.settings.blocks == 0:
+                self.course.advance()
+                self._enter()
+            row = self._block(len(rows), progress)
             run.append_row(row)
             rows.append(row)
-            weights = dict(self.pinn.network.named_parameters())
-            run.checkpoints.save(block, weights, self.stepper.optimizer.state_dict(), stored)
+            weights = dict(self.course.network.named_parameters())
+            run.checkpoints.save(row["epoch"], weights, self.stepper.optimizer.state_dict(), stored)
             run.keep_best_and_last(rows)
 
-    def _block(self, block: int, progress: Progress | None) -> Row:
-        started, first = time.perf_counter(), (block - 1) * self.settings.block
+    def _enter(self, done: int = 0) -> None:
+        """Points and optimizer of the window that is trained now, after `done` of its steps."""
+        self.residuals = self.course.residuals()
+        self.stepper = Stepper(self.settings, self.course.window.network, self.residuals, done)
+
+    def _block(self, done: int, progress: Progress | None) -> Row:
+        """The block after `done` of them in all windows."""
+        started, (windows, block) = time.perf_counter(), divmod(done, self.settings.blocks)
+        first = block * self.settings.block
         last = min(first + self.settings.block, self.settings.steps)
-        self._begin(block, first)
+        stage = "train" if self.course.reached == math.inf else f"train to t = {self.course.reached:.4g}"
+        self._begin(done + 1, first)
         for step in range(first, last):
             if self.settings.weighting == "causal":
                 self._weigh_causally()
@@ -178,19 +193,22 @@ class _Loop:
             if not math.isfinite(loss):
                 raise SettingsError(f"the loss is {loss} after step {step}: choose a smaller learning_rate or another optimizer")
             if progress is not None:
-                progress("train", step + 1, self.settings.steps, {"loss": loss, **self._figures()})
+                progress(stage, step + 1, self.settings.steps, {"loss": loss, **self._figures()})
         with torch.no_grad():
             loss = float(self.residuals.mean_squares(self._parameters()).sum())
-        errors = self.problem.reference.errors(self.pinn.predict(self.problem.reference.points))
-        row: Row = {"epoch": block, "step": last, "loss": loss, **{f"error_{name}": error for name, error in errors.items()}}
-        return {**row, **self._figures(), "seconds": time.perf_counter() - started}
+        known = self.problem.reference.until(self.course.reached)
+        errors = known.errors(self.course.model.predict(known.points)) if len(known.points) else {}
+        row: Row = {"epoch": done + 1, "step": windows * self.settings.steps + last, "loss": loss, **self.course.figures}
+        found = {f"error_{name}": error for name, error in errors.items()}
+        return {**row, **found, **self._figures(), "seconds": time.perf_counter() - started}
 
     def _begin(self, block: int, step: int) -> None:
         """Points and weights of a block, from the network at its start alone."""
         settings = self.settings
-        if settings.resample and block > 1:
+        if settings.resample and step > 0:
             seed = int(np.random.SeedSequence([settings.seed, block]).generate_state(1)[0])
-            self.residuals = EquationResiduals(self.pinn, *where_residuals_are_large(self.pinn, settings.points, seed))
+            pinn = self.course.window
+            self.residuals = EquationResiduals(pinn, *where_residuals_are_large(pinn, settings.points, seed))
             self.stepper.follow(self.residuals, step)
         if settings.weighting in ("gradient-norm", "ntk"):
             self.residuals.factors = torch.ones_like(self.residuals.factors)
@@ -204,7 +222,7 @@ class _Loop:
         self.smallest_weight = float(weights.min())
 
     def _parameters(self) -> dict[str, torch.Tensor]:
-        return dict(self.pinn.network.named_parameters())
+        return dict(self.course.window.network.named_parameters())
 
     def _figures(self) -> dict[str, float]:
         """What the optimizer tells of its last step, as far as it is a finite number."""
@@ -226,18 +244,20 @@ def evaluate_equation(run: str | Path, *, gate: float = DEFAULT_GATE) -> CheckRe
 
     Raises
     ------
-    CheckpointError : for a run that is damaged or holds no finished block.
+    CheckpointError : for a run that is damaged, holds no finished block, or has not come to its last window of time.
     """
     folder = equation_folder(run)
     config = folder.config()
-    pinn = load_equation(run)
+    model = load_equation(run)
+    if isinstance(model, LagrangianMarch) and not model.complete:
+        raise CheckpointError(f"{run} has come to t = {model.reached:g} of {model.duration:g}; run `sciml train` until it is complete")
     problem = _Problem.of(Recipe.from_canonical_json(json.dumps(config.recipe)), config.settings)
-    return _evaluated(folder, pinn, problem, folder.keep_rows(folder.checkpoints.epoch_of("last") or 0), gate)
+    return _evaluated(folder, model, problem, folder.keep_rows(folder.checkpoints.epoch_of("last") or 0), gate)
 
 
-def _evaluated(run: Folder[EquationConfig], pinn: PINN, problem: _Problem, rows: list[Row], gate: float) -> CheckReport:
+def _evaluated(run: Folder[EquationConfig], model: PINN | LagrangianMarch, problem: _Problem, rows: list[Row], gate: float) -> CheckReport:
     started, right = time.perf_counter(), problem.reference
-    found = pinn.predict(right.points)
+    found = model.predict(right.points)
     errors = right.errors(found)
     best = run.best(rows)
     status: Status = "exact" if problem.form.exact is not None else "peer"
@@ -264,8 +284,8 @@ def _evaluated(run: Folder[EquationConfig], pinn: PINN, problem: _Problem, rows:
     return report
 
 
-def load_equation(run: str | Path, which: str = "best") -> PINN:
-    """The trained network of a run, whose `predict` gives its outputs at any points.
+def load_equation(run: str | Path, which: str = "best") -> PINN | LagrangianMarch:
+    """The trained network of a run, whose `predict` gives its outputs at any points; of an unfinished march as far as it has come.
 
     Parameters
     ----------
@@ -283,26 +303,23 @@ def load_equation(run: str | Path, which: str = "best") -> PINN:
         raise CheckpointError(f"{run} holds no finished block; run `sciml train` until the first checkpoint is written")
     folder.check_checkpoint(epoch)
     parameters = draw(recipe, seed_words(recipe.data.seed, STREAMS["train"], config.settings.sample))
-    pinn = initial_network(recipe.solved_problem.strong_form(parameters), config.settings)
-    load_weights(pinn.network, folder.checkpoints.weights(epoch), folder.checkpoints.path(epoch))
-    return pinn
+    problem = recipe.solved_problem
+    found = course(problem, parameters, problem.strong_form(parameters), config.settings)
+    found.restore(folder.checkpoints.weights(epoch), folder.checkpoints.path(epoch))
+    return found.model
 
 
-def equation_folder(root: str | Path) -> Folder[EquationConfig]:
-    return Folder(Path(root), EquationConfig, ("loss",))
+@dataclass(frozen=True)
+class EquationFolder(Folder[EquationConfig]):
+    """The folder of a run that trains a network on an equation."""
+
+    record: type[EquationConfig] = EquationConfig
+    figures: tuple[str, ...] = ("loss",)
+
+    def best(self, rows: list[Row]) -> Row:
+        """The row with the smallest loss of the last window, whose checkpoint holds all windows before it."""
+        return super().best([row for row in rows if row.get("window") == rows[-1].get("window")])
 
 
-def initial_network(form: StrongForm, settings: EquationSettings) -> PINN:
-    """Weights drawn from the seed; the caller's random state is left alone."""
-    network: dict[str, Any] = {
-        "kind": settings.network,
-        "width": settings.width,
-        "depth": settings.layers,
-        "activation": settings.activation,
-        "fourier_features": settings.fourier_features,
-        "fourier_scale": settings.fourier_scale,
-        "factored": settings.factored,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        return PINN(form, **network)
+def equation_folder(root: str | Path) -> EquationFolder:
+    return EquationFolder(Path(root))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sciml.data.recipe import Recipe, load_recipe, parse_recipe
 from sciml.errors import RecipeError
@@ -16,9 +16,11 @@ from sciml.training.direction_settings import find_training_recipe, read_trainin
 from sciml.training.run_config import Record
 
 #: Kinds of networks that are trained on an equation instead of on data.
-EQUATION_MODELS = ("pinn",)
+EQUATION_MODELS = ("pinn", "lpinn")
 #: What they can be trained by.
 EQUATION_OPTIMIZERS = ("sven", "gauss-newton", "levenberg-marquardt", "geodesic-lm", "spring", "ssbroyden", "ssbfgs", "lbfgs", "adam")
+#: Of one window of "lpinn", where a run does not say otherwise: gentle functions of the label need less.
+_IN_WINDOWS = {"width": 16, "points": 640, "steps": 25}
 _MINI_BATCH = ("adamw", "mfac", "mkor", "mkor-h", "muon")
 
 
@@ -27,28 +29,30 @@ class EquationSettings(Settings):
 
     Parameters
     ----------
-    model : what a recipe of this kind names.
+    model : "pinn", a network of places and times, or "lpinn", networks that follow particles (`sciml.models.lagrangian`), which has other
+        defaults: width = 16, points = 640 and steps = 25.
     network : "mlp", "modified_mlp" or "piratenet".
     width, layers : units of a hidden layer, and number of those.
     activation : "tanh", "sine", "silu", "gelu" or "softplus".
     fourier_features, fourier_scale : frequencies put before the network, 0 for none, and their standard deviation.
     factored : whether weights are factored into scale and direction.
-    points : collocation points, about.
+    points : collocation points, about; of "lpinn" in each window of time.
     resample : whether points are drawn anew before every block but the first, where residuals are large.
     weighting : "causal", where early times come first; "gradient-norm" or "ntk", which balance the equations of a system; "none".
     strictness : of causal weights, how strongly they fall with the mean squares of earlier residuals.
     chunks : of causal weights, parts of the time interval.
     optimizer : one of `EQUATION_OPTIMIZERS`; None for "sven", and for "geodesic-lm" on a system of equations.
     learning_rate : of Adam the largest one of a cosine schedule, of the others the factor of every step; None for 1e-3 and 1.
-    steps : of the optimizer; one of "lbfgs" is twenty iterations.
+    steps : of the optimizer, of "lpinn" in each window of time; one of "lbfgs" is twenty iterations.
     warm_up : of "sven": steps of "geodesic-lm" before its own, which raise the loss on the way to a much lower one and
         reach it from a good start only.
+    compression : of "lpinn": the part by which a window of time may press particles together; the smaller, the more windows.
     block : steps between two rows of the log, each with a checkpoint.
     sample : which sample of the recipe's train split, where its parameters are random.
     seed : of weights, points and sketches.
     """
 
-    model: Literal["pinn"] = "pinn"
+    model: Literal["pinn", "lpinn"] = "pinn"
     network: Literal["mlp", "modified_mlp", "piratenet"] = "mlp"
     width: int = Field(default=24, ge=1, le=1024)
     layers: int = Field(default=2, ge=1, le=16)
@@ -65,9 +69,15 @@ class EquationSettings(Settings):
     learning_rate: float | None = Field(default=None, gt=0.0, le=10.0)
     steps: int = Field(default=100, ge=1, le=10_000_000)
     warm_up: int = Field(default=40, ge=0, le=10_000_000)
+    compression: float = Field(default=0.5, gt=0.0, lt=1.0)
     block: int = Field(default=10, ge=1, le=1_000_000)
     sample: int = Field(default=0, ge=0, lt=2**31)
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: Any) -> Any:
+        return {**_IN_WINDOWS, **values} if isinstance(values, Mapping) and values.get("model") == "lpinn" else values
 
     @field_validator("optimizer")
     @classmethod
@@ -118,7 +128,7 @@ def load_equation_recipe(
 
     Parameters
     ----------
-    where : a training recipe with ``model = "pinn"`` and a table ``[problem]``, by name or path; or the recipe of a dataset.
+    where : a training recipe with ``model = "pinn"`` or ``"lpinn"`` and a table ``[problem]``, by name or path; or the recipe of a dataset.
     overrides : replace settings.
     problem_overrides : ``"section.key=value"`` for the recipe of a dataset, as in `sciml.load_recipe`.
 
@@ -145,7 +155,7 @@ class EquationConfig(Record):
     Attributes
     ----------
     recipe : the canonical recipe whose problem is solved.
-    parameters : trained real numbers.
+    parameters : trained real numbers, of one window of time.
     """
 
     format: Literal["sciml-equation"] = "sciml-equation"

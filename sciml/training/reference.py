@@ -35,6 +35,13 @@ class Reference:
     shape: tuple[int, ...]
     source: str
 
+    def until(self, time: float) -> Reference:
+        """What is known up to a time, in flat arrays."""
+        there = self.points[:, -1] <= time * (1 + 1e-9)
+        return Reference(
+            self.points[there], {name: values[there] for name, values in self.values.items()}, (int(there.sum()),), self.source
+        )
+
     def errors(self, found: Mapping[str, Array]) -> dict[str, float]:
         """Relative L2 errors of every output, a pressure that is known up to a constant without its mean."""
         pairs = {name: (self._levelled(name, found[name]), self._levelled(name, right)) for name, right in self.values.items()}

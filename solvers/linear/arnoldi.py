@@ -241,4 +241,3 @@ def _rotate(R, cosines, sines, g, j, below):  # type: ignore[no-untyped-def]
     g[j + 1] = -np.conj(sines[j]) * g[j]
     g[j] = cosines[j] * g[j]
     return abs(g[j + 1])
-

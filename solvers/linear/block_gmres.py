@@ -121,9 +121,7 @@ class _Block:
             "block_preconditioner_applications": self.preconditionings,
             "cycles": self.cycles,
         }
-        return [
-            Attempt(x, len(norms) - 1, norms, status, info) for x, norms, status in zip(self.X, self.norms, self.statuses, strict=True)
-        ]
+        return [Attempt(x, len(norms) - 1, norms, status, info) for x, norms, status in zip(self.X, self.norms, self.statuses, strict=True)]
 
     def _give_up(self, rows: Iterable[int], status: Status) -> None:
         for row in rows:

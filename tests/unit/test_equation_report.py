@@ -50,6 +50,28 @@ def page_of(run, tmp_path):
     return text, json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
 
+def test_a_march_tells_its_windows(tmp_path):
+    overrides = ["problem.initial_velocity.alpha=6.0", "problem.resolution=32", "problem.times=[1.0,2.0]"]
+    run = trained(tmp_path / "march", "burgers", overrides, model="lpinn", optimizer="geodesic-lm", compression=0.1)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    page, twin = page_of(run, tmp_path)
+    windows = rows[-1]["window"]
+    assert windows > 2
+    for phrase in (
+        f"An LPINN of {twin['run']['parameters']} parameters in each of {windows} windows of time",
+        f"in {rows[-1]['step']} steps of geodesic-lm",
+        "is the smallest of the last window of time",
+        "relative L2 error of velocity ends at",  # though the first rows have none
+    ):
+        assert phrase in page, phrase
+    assert "error_velocity" not in rows[0]
+    recipe = tmp_path / "again.toml"
+    recipe.write_text(twin["training_recipe"])
+    again, settings = load_equation_recipe(recipe, {})
+    assert settings.model_dump(mode="json") == twin["run"]["settings"]
+    assert again.problem == load_equation_recipe("burgers", {}, overrides)[0].problem
+
+
 def test_the_page_has_the_figures_of_the_run(run, tmp_path):
     page, twin = page_of(run, tmp_path)
     evaluation = json.loads((run / "evaluation.json").read_text())

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from sciml.data.recipe import STREAMS
 from sciml.errors import CheckpointError, DatasetError, InputError
-from sciml.problems import Burgers, Heat, Poisson
+from sciml.models.lagrangian import LagrangianMarch
+from sciml.problems import Burgers, Heat, Poisson, seed_words
 from sciml.training import EquationSettings, evaluate_equation, load_equation, load_equation_recipe, train_equation
 from sciml.training.pinn_settings import EQUATION_OPTIMIZERS
 from sciml.training.reference import Reference
@@ -81,6 +83,101 @@ def test_every_optimizer_lowers_the_loss(tmp_path, optimizer):
     trained(chosen, tmp_path / "run")
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
     assert min(losses[1:]) < (0.95 if optimizer in ("adam", "gauss-newton") else 0.5) * losses[0]
+
+
+MARCH = {"model": "lpinn", "width": 8, "points": 150, "steps": 9, "block": 4}
+
+
+def shock(**settings):
+    return load_equation_recipe(
+        "burgers", {**MARCH, **settings}, ["problem.initial_velocity.alpha=6.0", "problem.resolution=64", "problem.times=[0.5,1.0,1.5,2.0]"]
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["geodesic-lm", "sven"])
+def test_a_killed_march_goes_on_to_the_same_bits(tmp_path, optimizer):
+    chosen = shock(optimizer=optimizer, warm_up=5, compression=0.12)
+    whole = trained(chosen, tmp_path / "whole")
+    calls = []
+
+    def stopping_at(number):
+        def progress(stage, done, total, figures):
+            calls.append((stage, done, total))
+            if len(calls) == number:
+                calls.clear()
+                raise Stop
+
+        return progress
+
+    for number in (3, 6, 6, 5):  # in the first block, in that of the change to Sven, in the last of a window, and in the next window
+        with pytest.raises(Stop):
+            trained(chosen, tmp_path / "parts", progress=stopping_at(number))
+    parts = trained(chosen, tmp_path / "parts")
+    assert parts.resumed_from >= 9
+    assert (parts.loss, parts.best_step, parts.relative_l2) == (whole.loss, whole.best_step, whole.relative_l2)
+    one, other = (load_equation(tmp_path / name, "last") for name in ("whole", "parts"))
+    assert len(one.windows) == len(other.windows) > 2
+    weights, again = one.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    rows = [json.loads(line) for line in (tmp_path / "parts" / "metrics.jsonl").open()]
+    assert [row["step"] for row in rows[:4]] == [4, 8, 9, 13]
+    assert [row["window"] for row in rows[:4]] == [1, 1, 1, 2]
+    assert whole.best_step > 9 * (len(one.windows) - 1)  # of the last window, whatever the losses before
+
+
+def test_a_march_is_compared_as_far_as_it_has_come(tmp_path):
+    chosen = shock(compression=0.3, steps=20, block=20, points=300, width=12)
+    with pytest.raises(Stop):
+        trained(chosen, tmp_path / "run", progress=lambda stage, done, total, figures: stop_in_window(stage, done, chosen[0]))
+    row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert row["time"] < 2.0
+    with pytest.raises(CheckpointError, match=r"has come to t = .* of 2; run `sciml train` until it is complete"):
+        evaluate_equation(tmp_path / "run")
+    result = trained(chosen, tmp_path / "run")
+    assert result.relative_l2["velocity"] < 2e-3
+    assert result.reference == "solver on 64"
+    assert evaluate_equation(tmp_path / "run").passed
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    for one in rows:
+        assert ("error_velocity" in one) == (one["time"] >= 0.5)  # the first of the times that are compared
+    assert rows[-1]["error_velocity"] == pytest.approx(result.relative_l2["velocity"])
+    (tmp_path / "run" / "checkpoints" / f"epoch-{len(rows):06d}" / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_equation(tmp_path / "run")
+
+
+def stop_in_window(stage, done, recipe):
+    """After the first window."""
+    assert stage.startswith("train to t = ")
+    if done == 2 and float(stage.rpartition(" ")[2]) > first_end(recipe):
+        raise Stop
+
+
+def first_end(recipe):
+    draws = recipe.problem.sample(seed_words(recipe.data.seed, STREAMS["train"], 0))
+    return LagrangianMarch(recipe.problem.transport(draws), 2.0, compression=0.3, width=4, depth=1).window.duration * 1.01
+
+
+def test_convection_is_followed_by_its_recipe(tmp_path):
+    result = trained(recipe_and_settings("lpinn-convection", width=10, points=200, steps=25), tmp_path / "run")
+    assert result.reference == "exact solution"
+    assert result.relative_l2["concentration"] < 1e-4
+    places = trained(recipe_and_settings("lpinn-convection", model="pinn", width=10, points=200, steps=25), tmp_path / "places")
+    assert places.relative_l2["concentration"] > 0.3  # the same problem at a speed of 50, which a network of places does not learn
+
+
+def test_what_has_no_particles_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"problem 'heat' is not transport .* train model = 'pinn'"):
+        trained(recipe_and_settings("pinn-heat", model="lpinn"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_defaults_are_those_of_the_model():
+    assert EquationSettings(model="lpinn").steps == 25
+    assert EquationSettings(model="lpinn", steps=40).steps == 40
+    assert EquationSettings().steps == 100
+    with pytest.raises(InputError, match="compression"):
+        EquationSettings(model="lpinn", compression=1.0)
 
 
 def test_without_a_closed_form_the_solver_is_the_reference(tmp_path):
