@@ -16,6 +16,7 @@ from solvers.integrators.solve import integrate
 from solvers.integrators.trajectory import Dense, Event, IntegrationStatus
 
 _SCIPY_NAMES = {"RK45": "dopri5", "RK23": "bosh3", "DOP853": "dop853"}
+_SCIPY_STIFF = ("Radau", "BDF", "LSODA")
 _CODES = {IntegrationStatus.SUCCESS: 0, IntegrationStatus.EVENT: 1}
 
 
@@ -48,7 +49,8 @@ def solve_ivp(
 
     Parameters
     ----------
-    method : "RK45", "RK23", "DOP853", or any method of `integrate` that estimates its error.
+    method : "RK45", "RK23", "DOP853", or any method of `integrate` that estimates its error; for stiff equations "sdirk4" or "tr_bdf2",
+        which stand for SciPy's "Radau", "BDF" and "LSODA".
     events : functions ``event(t, y, *args)`` with the attributes ``terminal`` and ``direction`` that SciPy's have.
     atol : one number, or one an entry.
     max_step : no step is longer.
@@ -63,6 +65,10 @@ def solve_ivp(
     ------
     ValueError, TypeError : as `integrate`.
     """
+    if method in _SCIPY_STIFF:
+        raise ValueError(
+            f"method = {method!r} is SciPy's alone: take 'sdirk4' or 'tr_bdf2' for a stiff equation, 'RK45' or 'DOP853' for others"
+        )
     t_span = interval("t_span", t_span)
     start = state(y0)
     if start.ndim != 1:

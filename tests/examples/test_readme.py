@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,25 @@ def test_a_flow_is_marched(capsys: pytest.CaptureFixture[str]) -> None:
     assert shape == "(64, 64)"
     assert 0 < float(energy) < 1 / (4 * (16 / 40 + 0.1) ** 2)  # what the laminar flow has
     assert float(dissipation) > 2 / 40 * float(energy)  # no wave is longer than the side
+
+
+def test_a_channel_flows_around_its_obstacle(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    (code,) = [code for code in PYTHON if "march_mac" in code]
+    exec(code, names)
+    assert re.fullmatch(r"STEADY \d\.\d+ \(2, 80, 32\)\n", capsys.readouterr().out)
+    u, solid = names["done"].velocity[0][-1], names["solid"]
+    np.testing.assert_allclose(u.mean(axis=1), 1.0, rtol=1e-3)  # as much everywhere as a parabola of mean 1 brings
+    assert np.abs(u[1:-1][solid[1:] | solid[:-1]]).max() == 0
+    assert u[23, :12].mean() > 1.2
+
+
+def test_a_cylinder_drags(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [code for code in PYTHON if "channel_with_cylinder" in code]
+    exec(code, {})
+    drag, lift = (float(word) for word in capsys.readouterr().out.strip("[]\n").split())
+    assert drag == pytest.approx(5.5795, rel=1e-3)
+    assert lift == pytest.approx(0.01062, rel=0.05)
 
 
 def test_a_network_conducts_heat_around_a_hole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -315,6 +315,9 @@ def test_the_facade_is_scipys():
     stiff = solve_ivp(lambda t, y, k: -k * (y - np.cos(t)), (0, 1), [0.0], "sdirk4", args=(1e5,), jac=lambda t, y, k: [[-k]], rtol=1e-6)
     assert stiff.success
     assert stiff.y[0, -1] == pytest.approx(math.cos(1), abs=1e-4)
+    for method in ("Radau", "BDF", "LSODA"):
+        with pytest.raises(ValueError, match=f"method = '{method}' is SciPy's alone: take 'sdirk4'"):
+            solve_ivp(pendulum, (0, 1), START, method)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ class MACFlow:
     extent : side lengths.
     viscosity : nu >= 0.
     sides : a (low, high) pair of conditions an axis.
-    force : acceleration, as numbers or a function of time and coordinates; () is none.
+    force : acceleration, a component for each axis, numbers or functions of the coordinates, as ``f(x, y)``; or one function ``f(t, x, y)``
+        that returns them. () is none.
     solid : cells without fluid, of shape `shape`; None is none. Their faces are walls at rest: a staircase, exact for boxes of whole cells,
         of first order in the cell's size for any other body.
     scalar : what the flow carries; None is nothing.

@@ -27,8 +27,9 @@ class Wall:
 
     Parameters
     ----------
-    velocity : of the wall, within its plane; () is at rest.
-    scalar : value of the carried scalar on the wall; None lets none of it through.
+    velocity : of the wall, within its plane: a component for each axis, numbers or functions of the coordinates, as ``f(x, y)``; or one
+        function ``f(t, x, y)`` that returns them. () is at rest.
+    scalar : value of the carried scalar on the wall, a number or a function ``f(t, x, y)``; None lets none of it through.
 
     Raises
     ------
@@ -49,8 +50,9 @@ class Inflow:
 
     Parameters
     ----------
-    velocity : on the side.
-    scalar : value of the carried scalar on the side; None is a vanishing normal derivative.
+    velocity : on the side: a component for each axis, numbers or functions of the coordinates, as ``f(x, y)``; or one function
+        ``f(t, x, y)`` that returns them. Coordinates are arrays.
+    scalar : value of the carried scalar on the side, a number or a function ``f(t, x, y)``; None is a vanishing normal derivative.
 
     Raises
     ------
