@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
+from numpy.typing import NDArray
 
 from sciml.discretize.triangles import triangle_mesh
 from sciml.errors import MeshError
@@ -320,3 +321,17 @@ def test_a_mesh_file_with_named_boundaries_gives_the_same_flow(tmp_path) -> None
 def test_a_mesh_of_tetrahedra_is_refused(box_mesh) -> None:
     with pytest.raises(MeshError, match="3 dimensions"):
         triangle_mesh(box_mesh(3, 1))
+
+
+def test_fluid_at_rest_is_set_in_motion_at_once_by_steps_of_any_length() -> None:
+    """The factors of the first guess, which moves at the sides alone, lead Newton's method nowhere; long steps of Euler's come to rest."""
+
+    def inflow(points: NDArray[np.float64], time: float) -> NDArray[np.float64]:
+        y = points[:, 1]
+        return np.stack([1.2 * y * (0.41 - y) / 0.41**2, 0 * y], axis=1)
+
+    flow = Flow(channel_with_cylinder(4), 1e-3, {"inlet": inflow, "walls": (0, 0), "cylinder": (0, 0)}, ("outlet",))
+    steady = steady_flow(flow, degree=2).raise_for_status().state
+    for dt in (1.0, 5.0):
+        state = unsteady_flow(flow, (0.0, 25 * dt), dt, degree=2, order=1).raise_for_status().state
+        np.testing.assert_allclose(state.velocity, steady.velocity, atol=1e-5)

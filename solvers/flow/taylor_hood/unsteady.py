@@ -35,6 +35,7 @@ SCHEMES: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 _PATIENCE = 8  # corrections with old factors: new ones cost as much as 50 to 100 corrections
 _MAXITER = 12  # corrections with new ones
+_NEWTON = 12  # corrections with new ones each, where those of the guess lead nowhere: flow that is set in motion at once
 _ROUNDING = 1e-12  # of force and inertia: a smaller residual is rounding, which is all that moves a fluid at rest under its weight
 
 
@@ -186,11 +187,23 @@ class _Scheme:
                 found = self._corrected(guess, first, known, _PATIENCE)
                 if found.status is UnsteadyStatus.SUCCESS:
                     return found
-            try:
-                self._factorize(guess)
-            except np.linalg.LinAlgError:
-                return _Step(guess, first, UnsteadyStatus.DIVERGED)
-            return self._corrected(guess, first, known, _MAXITER)
+            found = self._factorized(guess, first, known, _MAXITER)
+            if found.status is UnsteadyStatus.SUCCESS:
+                return found
+            found = _Step(guess, first, UnsteadyStatus.DIVERGED)
+            for _ in range(_NEWTON):
+                found = self._factorized(found.x, found.residual, known, 1)
+                if found.status is UnsteadyStatus.SUCCESS or not np.isfinite(found.residual).all():
+                    break
+            return found
+
+    def _factorized(self, x: Array, residual: Array, known: Array, maxiter: int) -> _Step:
+        """Corrections with the factors of x."""
+        try:
+            self._factorize(x)
+        except np.linalg.LinAlgError:
+            return _Step(x, residual, UnsteadyStatus.DIVERGED)
+        return self._corrected(x, residual, known, maxiter)
 
     def _factorize(self, x: Array) -> None:
         spaces = self.saddle.spaces
