@@ -14,8 +14,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from sciml.models.activations import Sine
 from sciml.models.channels import Channels, Use, coordinates, stack
-from sciml.models.taylor import Sine, expanded, forward_jet
+from sciml.models.taylor import expanded, forward_jet
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sine": Sine, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus}
 #: A tensor of shape (N, k), or k quantities at N points.

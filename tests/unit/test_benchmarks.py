@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sciml.errors import InputError
-from validation.benchmarks import dataset_write, loader
+from validation.benchmarks import dataset_write, loader, pinn_derivatives
 
 
 def test_two_workers_write_the_same_fields() -> None:
@@ -32,3 +32,20 @@ def test_loader_reads_what_the_well_reads() -> None:
     same, faster = loader.run(samples=20, resolution=8, passes=3).checks
     assert same.observed == 0
     assert faster.observed > 1
+
+
+def test_derivatives_of_networks_are_judged_before_they_are_timed(monkeypatch):
+    monkeypatch.setattr(pinn_derivatives, "CASES", ((2, 4, 1, 6), (3, 5, 2, 4)))
+    monkeypatch.setattr(pinn_derivatives, "OF_JACOBIANS", ((3, 5, 2, 4),))
+    name = "largest difference of derivatives and gradients"
+    (right,) = (check for check in pinn_derivatives.run(repeats=1).checks if check.name == name)
+    assert right.passed
+    sound = pinn_derivatives._by_channels
+
+    def unsound(network, x):
+        u, slope, laplacian = sound(network, x)
+        return u, slope, laplacian * (1 + 1e-9)
+
+    monkeypatch.setitem(pinn_derivatives._JETS, "channels", unsound)
+    (wrong,) = (check for check in pinn_derivatives.run(repeats=1).checks if check.name == name)
+    assert not wrong.passed

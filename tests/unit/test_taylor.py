@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian, jacrev, vmap
 
+from sciml.models.activations import Sine
 from sciml.models.channels import Channels, coordinates, stack
-from sciml.models.taylor import Sine, forward_jet, point_jacobian, suits
+from sciml.models.taylor import forward_jet, point_jacobian, suits
 
 TIGHT = {"rtol": 1e-12, "atol": 1e-13}
 POINTS = torch.rand(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.2
