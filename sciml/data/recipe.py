@@ -343,11 +343,21 @@ def _sentence(error: ValidationError | RecursionError) -> str:
     if first["type"] == "union_tag_invalid":
         tags = first["ctx"]["expected_tags"]
         message = f"choose kind from {tags}{_hint(first['ctx']['tag'], tags.split(chr(39)))}"
+    if first["type"] in _BOUNDS:
+        bound, phrase = _BOUNDS[first["type"]]
+        message = f"give a number {phrase} {first['ctx'][bound]:g}"
     value = first["input"]
     shown = f" = {value!r}" if isinstance(value, (str, int, float, bool, list, tuple)) and len(repr(value)) < 80 else ""
     return f"{place}{shown}: {message[0].lower() + message[1:]}".removeprefix(": ")
 
 
+#: Of pydantic's complaints about a range: where the bound is, and how it is told.
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "of at most"),
+}
 _PLAIN = {
     "tuple_type": "give a number, or a list with one entry an axis",
     "model_type": "give a table with its keys",
