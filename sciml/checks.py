@@ -77,6 +77,11 @@ class CheckReport:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def left_out(self) -> Mapping[str, str]:
+        """Peers that this run could not be compared with, and why: ``details["left_out"]``."""
+        return self.details.get("left_out", {})
+
+    @property
     def passed(self) -> bool:
         """Whether there was at least one check and every one passed."""
         return bool(self.checks) and all(check.passed for check in self.checks)

@@ -73,7 +73,8 @@ def _case(entry: Entry, report: CheckReport) -> list[Markup]:
     """Figures between the text and the table of checks."""
     figures = [draw(figure) for figure in report.details.get("figures", ())]
     drawn = [element("div", *figures, class_="columns")] if figures else []
-    return [*_prose(entry.text), *drawn, check_table(report.checks, caption=verdict(report))]
+    left_out = [element("p", f"Beside {peer}: left out, {reason}.") for peer, reason in report.left_out.items()]
+    return [*_prose(entry.text), *drawn, check_table(report.checks, caption=verdict(report)), *left_out]
 
 
 def _prose(text: str) -> list[Markup]:

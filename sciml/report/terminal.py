@@ -36,6 +36,8 @@ def check_table(report: CheckReport) -> Group:
             Text(gate(check)),
             Text(reference),
         )
+    for peer, reason in report.left_out.items():
+        table.add_row(Text("-"), Text(f"beside {peer}"), Text("left out"), Text(""), Text(reason))
     return Group(table, Text(verdict(report), style="green" if report.passed else "bold red"))
 
 

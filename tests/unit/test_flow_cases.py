@@ -1,11 +1,18 @@
 """The cases of periodic flow pass as the solver stands, and fail when the fault that they are there for is planted."""
 
+import io
+import re
+
 import numpy as np
 import pytest
+from rich.console import Console
+
+from sciml.report.terminal import print_checks
 
 from solvers.flow import VelocityFlow, VorticityFlow, march
 from validation.benchmarks import navier_stokes
 from validation.cases import decaying_turbulence, kolmogorov, taylor_green
+from validation.peers import exponax_flow, torch_cfd_flow
 
 
 def failed(report):
@@ -81,9 +88,17 @@ def test_the_published_generator_is_of_first_order_and_solves_the_same_equation(
     assert coarse / fine == pytest.approx(2.0, abs=0.02)
 
 
-def test_benchmark_counts_and_compares_errors():
-    """Of its figures all but the times, which depend on the machine; torch-cfd takes part where it is installed."""
+def test_benchmark_counts_and_compares_errors(monkeypatch):
+    """Of its figures all but the times, which depend on the machine; peers that are not installed are said to be left out."""
+    monkeypatch.setattr(torch_cfd_flow, "missing", lambda: "torch_cfd is not installed")
+    monkeypatch.setattr(exponax_flow, "missing", lambda: "exponax is not installed")
     report = navier_stokes.run(samples=1, step_percent=5)
+    console = Console(width=200, file=io.StringIO(), record=True)
+    print_checks(report, console)
+    told = console.export_text()
+    for peer in ("torch-cfd", "exponax"):
+        assert re.search(rf"beside {peer} .* left out .* is not installed", told)
+    assert report.details["left_out"] == {"torch-cfd": "torch_cfd is not installed", "exponax": "exponax is not installed"}
     checks = {check.name: check for check in report.checks}
     assert checks["error over that of the published generator"].observed < 0.1
     assert checks["right-hand sides of the published generator over ours"].observed == 125.0

@@ -61,7 +61,7 @@ def test_wrong_viscosity_is_found(monkeypatch, factor):
 def test_benchmark_says_why_the_peer_is_left_out(monkeypatch):
     monkeypatch.setattr("validation.peers.openfoam.PROGRAMS", ("icoFoamThatIsNotThere",))
     report = cavity.run(largest=32)
-    assert report.details["peer"] == "left out: icoFoamThatIsNotThere is not on the path"
+    assert report.left_out == {"OpenFOAM": "icoFoamThatIsNotThere is not on the path"}
     assert [check.name for check in report.checks] == ["order of the last refinement"]
     assert report.passed
     with pytest.raises(InputError, match="reynolds = 250"):

@@ -52,7 +52,7 @@ def run(*, reynolds: int = 100, largest: int = 128) -> CheckReport:
     details: dict[str, object] = {"reynolds": reynolds, "end": END[reynolds], "target": target, "own": [asdict(one) for one in own]}
     reason = openfoam.missing()
     if reason is not None:
-        details["peer"] = f"left out: {reason}"
+        details["left_out"] = {"OpenFOAM": reason}
         checks = [_order(own)]
     else:
         peer, name = [_theirs(n, reynolds, exact) for n in grids], openfoam.version()

@@ -23,7 +23,7 @@ from sciml.fields import GaussianRandomField
 from sciml.grid import Grid
 from solvers.flow import VorticityFlow, march
 from validation.options import check_between
-from validation.peers import torch_cfd_flow
+from validation.peers import exponax_flow, torch_cfd_flow
 from validation.report import save
 from validation.timing import one_core, timed
 
@@ -58,6 +58,7 @@ def run(*, samples: int = 2, end: int = 1, step_percent: int = 10, out: Path | N
     state0 = flow.to_state(w0)
     sure = flow.to_vorticity(march(flow, state0, float(end), dt=dt / 4).raise_for_status().states[-1])
     peers: dict[str, Row] = {}
+    left_out: dict[str, str] = {}
     with one_core():
         ours, spent = timed(lambda: march(flow, state0, float(end), dt=dt).raise_for_status())
         own = Row(ours.evaluations, spent / samples, _error(flow.to_vorticity(ours.states[-1]), sure))
@@ -66,15 +67,22 @@ def run(*, samples: int = 2, end: int = 1, step_percent: int = 10, out: Path | N
         made, spent = timed(published, flow.to_vorticity(state0), forcing, VISCOSITY, PUBLISHED_STEP, steps)
         rival = Row(steps, spent / samples, _error(made, sure))
         log.info("published generator: %s", rival)
-        if torch_cfd_flow.available():
+        if (reason := torch_cfd_flow.missing()) is not None:
+            left_out["torch-cfd"] = reason
+        else:
             for factor in (1, 2, 4, 8):  # until its error is ours
                 count = factor * round(end / dt)
                 made, spent = timed(torch_cfd_flow.march, flow.to_vorticity(state0), forcing, VISCOSITY, end / count, count)
                 peers[f"step {end / count:g}"] = Row(torch_cfd_flow.STAGES * count, spent / samples, _error(made, sure))
                 log.info("torch-cfd, step %g: %s", end / count, peers[f"step {end / count:g}"])
-    report = CheckReport("navier-stokes", _checks(own, rival, peers), time.perf_counter() - start, {
+    checks = _checks(own, rival, peers)
+    if (reason := exponax_flow.missing()) is not None:
+        left_out["exponax"] = reason
+    else:
+        checks += [_agreement(kolmogorov) for kolmogorov in (False, True)]
+    report = CheckReport("navier-stokes", checks, time.perf_counter() - start, {
         "ours": asdict(own), "published": asdict(rival), "torch_cfd": {name: asdict(row) for name, row in peers.items()},
-        "samples": samples, "end": end, "viscosity": VISCOSITY})  # fmt: skip
+        "samples": samples, "end": end, "viscosity": VISCOSITY, "left_out": left_out})  # fmt: skip
     if out is not None:
         save(report, out)
     return report
@@ -94,6 +102,27 @@ def _checks(own: Row, rival: Row, peers: dict[str, Row]) -> list[Check]:
         name = f"time of torch-cfd at an error of {fair[0].error:.1e} over ours at {own.error:.1e}"
         checks.append(Check(name, fastest / own.seconds, ">=", 1.0, "", torch_cfd_flow.name(), "peer"))
     return checks
+
+
+def _agreement(kolmogorov: bool) -> Check:
+    """Another code with the same method, space and step: what is between the two is rounding."""
+    found, peer = beside_exponax(kolmogorov)
+    flow = "Kolmogorov flow" if kolmogorov else "decaying flow"
+    what = f"{flow}: relative L2 difference to exponax at t = 1"
+    return Check(what, float(np.linalg.norm(found - peer) / np.linalg.norm(peer)), "<=", 1e-12, "", exponax_flow.name(), "peer")
+
+
+def beside_exponax(kolmogorov: bool, *, n: int = 96, viscosity: float = 0.05, steps: int = 400) -> tuple[Array, Array]:
+    """Vorticities (n, n) at t = 1 of this suite and of exponax, from some twenty waves with |k| <= 4 and random phases."""
+    side = 2 * np.pi
+    x, y = np.meshgrid(*2 * [side * np.arange(n) / n], indexing="ij")
+    waves = [(kx, ky) for kx in range(-3, 4) for ky in range(4) if 0 < kx**2 + ky**2 <= 16]
+    phases = np.random.default_rng(0).uniform(0, side, len(waves))
+    w0 = 0.5 * sum(np.cos(kx * x + ky * y + phase) for (kx, ky), phase in zip(waves, phases, strict=True))
+    forcing = 4 * np.cos(4 * y) if kolmogorov else None
+    flow = VorticityFlow((n, n), (side, side), viscosity, drag=0.1 if kolmogorov else 0.0, forcing=forcing)
+    ours = flow.to_vorticity(march(flow, flow.to_state(w0), 1.0, dt=1 / steps).raise_for_status().states[-1])
+    return ours, exponax_flow.march(w0, side, viscosity, 1 / steps, steps, kolmogorov=kolmogorov)
 
 
 def published(w: Array, forcing: Array, viscosity: float, dt: float, steps: int) -> Array:

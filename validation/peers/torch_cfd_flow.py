@@ -14,8 +14,9 @@ Array = NDArray[Any]
 STAGES = 5
 
 
-def available() -> bool:
-    return util.find_spec("torch_cfd") is not None
+def missing() -> str | None:
+    """Why there is no such peer; None where there is."""
+    return None if util.find_spec("torch_cfd") else "torch_cfd is not installed: pip install torch-cfd einops xarray seaborn dill"
 
 
 def name() -> str:
