@@ -14,6 +14,7 @@ from solvers.elements.space import Numbering, Space
 from solvers.elements.triangle import basis, basis_gradients, lattice
 from solvers.flow.taylor_hood.problem import Flow, VectorField
 from solvers.flow.taylor_hood.state import FlowState
+from solvers.flow.taylor_hood.unsteady import unsteady_flow
 from validation.reference_tables import row
 
 Array = NDArray[np.float64]
@@ -58,7 +59,20 @@ def interval(name: str, observed: float, case: str, quantity: str, unit: str = "
     """The observed figure in the published interval of a row of the cylinder table."""
     found = row("dfg_cylinder", case=case, quantity=quantity)
     bounds = (float(found["lower"]), float(found["upper"]))
-    return Check(name, observed, "in", bounds, unit, reference=found["source"], status="published")
+    recalled = ", recalled" if "R" in found["status"] else ""  # the table tells of every interval whether a source was at hand
+    return Check(name, observed, "in", bounds, unit, reference=f"published interval{recalled}: {found['source']}", status="published")
+
+
+def order_in_time(flow: Flow, end: float, steps: int, degree: int) -> Check:
+    """Of the forces on the cylinder from rest to `end`, from `steps`, twice and four times as many steps of the third-order scheme."""
+    found = [
+        unsteady_flow(flow, (0.0, end), end / (factor * steps), degree=degree, order=3, rtol=1e-9).raise_for_status().state
+        for factor in (1, 2, 4)
+    ]
+    one, two, four = (state.wall_force("cylinder") for state in found)
+    order = float(np.log2(np.linalg.norm(one - two) / np.linalg.norm(two - four)))
+    name = f"order in time of drag and lift, {steps} to {4 * steps} steps to t = {end:g}"
+    return Check(name, order, "in", (2.8, 3.2), reference="backward differentiation of third order", status="exact")
 
 
 def sampled(values: Any, low: tuple[float, float], high: tuple[float, float], shape: tuple[int, int]) -> dict[str, Any]:

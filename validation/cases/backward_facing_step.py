@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sciml.checks import Check, CheckReport, Status
 from solvers.elements import backward_facing_step
-from solvers.flow import Flow, FlowState, steady_flow
+from solvers.flow import Flow, FlowState, SteadyFlow, steady_flow
 from validation.figures import field, lines
 from validation.flow import sampled
 from validation.options import check_between
@@ -32,10 +32,7 @@ def run(*, cells: int = 6, degree: int = 3) -> CheckReport:
     check_between("cells", cells, 4, 16)
     check_between("degree", degree, 2, 4)
     start = time.perf_counter()
-    still = (0.0, 0.0)
-    walls = dict.fromkeys(("step", "lower_wall", "upper_wall"), still)
-    flow = Flow(backward_facing_step(cells, length=LENGTH), 1 / REYNOLDS_NUMBER, {**walls, "inlet": _inflow}, ("outlet",))
-    result = steady_flow(flow, degree=degree, viscosities=[1 / re for re in range(100, REYNOLDS_NUMBER, 100)]).raise_for_status()
+    result = _solved(cells, degree)
     state = result.state
     reattachment = float(state.separation_points("lower_wall")[-1])
     separation, upper = _ends(state.separation_points("upper_wall"))
@@ -52,6 +49,7 @@ def run(*, cells: int = 6, degree: int = 3) -> CheckReport:
             for name, found, key in zip(("separation", "reattachment"), (separation, upper), upper_places, strict=True)
         ),
         Check("|outflow / inflow - 1|", outflow, "<=", 1e-10, reference="mass conservation", status="exact"),
+        _order(state, cells, degree),
         Check("Newton iterations at Re 800", len(result.residual_norms[-1]) - 1, "<=", 8, reference="quadratic convergence"),
     ]
     details = {
@@ -64,6 +62,24 @@ def run(*, cells: int = 6, degree: int = 3) -> CheckReport:
         "figures": _figures(state),
     }
     return CheckReport("backward-facing-step", checks, time.perf_counter() - start, details)
+
+
+def _solved(cells: int, degree: int) -> SteadyFlow:
+    walls = dict.fromkeys(("step", "lower_wall", "upper_wall"), (0.0, 0.0))
+    flow = Flow(backward_facing_step(cells, length=LENGTH), 1 / REYNOLDS_NUMBER, {**walls, "inlet": _inflow}, ("outlet",))
+    return steady_flow(flow, degree=degree, viscosities=[1 / re for re in range(100, REYNOLDS_NUMBER, 100)]).raise_for_status()
+
+
+def _order(state: FlowState, cells: int, degree: int) -> Check:
+    """Of the velocity at points up to three quarters of the channel, from two coarser meshes against the one of the case."""
+    coarse = max(2, cells // 3)
+    middle = max(coarse + 1, 2 * cells // 3)
+    x, y = np.meshgrid(np.linspace(0.25, 0.75 * LENGTH - 0.25, 59), np.linspace(0.025, 0.975, 39))
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    errors = [np.linalg.norm(_solved(n, degree).state.velocity_at(points) - state.velocity_at(points)) for n in (coarse, middle)]
+    order = float(np.log(errors[0] / errors[1]) / np.log(middle / coarse))
+    name = f"order of the velocity, {coarse} and {middle} cells against {cells}"
+    return Check(name, order, ">=", degree - 1.0, reference=f"{degree + 1} where the flow is resolved")
 
 
 def _inflow(points: Array, time: float) -> Array:

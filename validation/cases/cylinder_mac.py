@@ -50,7 +50,9 @@ def run(*, cells: int = 20) -> CheckReport:
             Check(f"{n} cells: |drag / reference - 1|", abs(one.drag / cd - 1), "<=", 0.15 / n, reference=SOURCE, status="published"),
             Check(f"{n} cells: momentum that is missing", one.imbalance, "<=", 1e-9, reference="conservation", status="exact"),
         ]
-    fine = flows[-1]
+    coarse, fine = flows
+    order = float(np.log2(abs(coarse.drag - cd) / abs(fine.drag - cd)))
+    checks.append(Check("order of the drag", order, "in", (0.4, 2.0), reference="staircase: about 1, and not smoothly"))
     name = f"{grids[-1]} cells: |lift / reference - 1|"
     checks.append(Check(name, abs(fine.lift / cl - 1), "<=", 0.25, reference=SOURCE, status="published"))
     u, v = fine.history.centred()

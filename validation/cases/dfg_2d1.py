@@ -7,6 +7,7 @@ of half the order, stand in the details of ``--json``.
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -18,6 +19,7 @@ from solvers.flow.taylor_hood.steady import steady_flow
 from validation.figures import triangles
 from validation.flow import coefficients, cylinder_flow, deviation, interval, pressure_difference, scalar_on_triangles, streamlines
 from validation.options import check_between
+from validation.reference_tables import row
 
 CASE, PEAK = "2D-1", 0.3
 
@@ -34,9 +36,15 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
     drag, lift = coefficients(state.wall_force("cylinder"), PEAK).tolist()
     surface_drag, surface_lift = coefficients(state.wall_force_by_stress("cylinder"), PEAK).tolist()
     flowed = abs(state.flux("outlet") / state.flux("inlet") + 1)
+    few = max(2, cells // 2)
+    coarse = steady_flow(cylinder_flow(PEAK, few), degree=degree).raise_for_status().state
+    exact = float(row("dfg_cylinder", case=CASE, quantity="cd")["value"])
+    errors = [abs(float(coefficients(one.wall_force("cylinder"), PEAK)[0]) - exact) for one in (coarse, state)]
+    order = math.log(errors[0] / errors[1]) / math.log(cells / few)
     difference = pressure_difference(state)
     checks = [
         deviation("drag coefficient", drag, 1e-4, CASE, "cd"),
+        Check(f"order of the drag, {few} to {cells} cells", order, "in", (float(degree), 2.0 * degree), reference="degree to twice that"),
         deviation("lift coefficient", lift, 1e-2, CASE, "cl"),
         deviation("pressure difference", difference, 2e-3, CASE, "dp"),
         interval("pressure difference", difference, CASE, "dp"),

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 
 from sciml.checks import Check, CheckReport
+from solvers.elements.blocks import channel_with_cylinder
 from solvers.flow.taylor_hood.unsteady import unsteady_flow
 from validation.figures import lines, triangles
-from validation.flow import cylinder_flow, deviation, interval, maximum, observed_forces, streamlines, vorticity_on_triangles
+from validation.flow import (
+    cylinder_flow,
+    deviation,
+    interval,
+    maximum,
+    observed_forces,
+    order_in_time,
+    streamlines,
+    vorticity_on_triangles,
+)
 from validation.options import check_between
 from validation.reference_tables import row
 
 CASE, PEAK, END = "2D-3", 1.5, 8.0
 LARGEST = "largest, John 2004"
+ORDER_CELLS, ORDER_STEPS = 3, 20  # of the study of the order in time
 
 
 def run(*, cells: int = 7, degree: int = 3, steps: int = 1000) -> CheckReport:
@@ -43,6 +55,7 @@ def run(*, cells: int = 7, degree: int = 3, steps: int = 1000) -> CheckReport:
         deviation("time of the largest lift", lift_time, 1e-2, CASE, "t(cl_max)"),
         deviation("last pressure difference", float(difference[-1]), 1e-2, CASE, "dp(8)"),
         Check("factorisations for 100 steps", 100 * result.factorizations / steps, "<=", 10.0, reference="factors serve many steps"),
+        order_in_time(replace(flow, mesh=channel_with_cylinder(ORDER_CELLS)), 1.0, ORDER_STEPS, degree=2),
     ]
     details = {
         "unknowns": result.unknowns,

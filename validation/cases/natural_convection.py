@@ -42,22 +42,26 @@ def run(*, ra: float = 0.0) -> CheckReport:
         degree, gate = CONVERGED.get(number, (min(48, 24 + int(4 * max(0.0, math.log10(number) - 3) ** 1.5)), 1e-3))
         flow = natural_convection(number, degree=degree).raise_for_status()
         found = benchmark_figures(flow)
-        before = benchmark_figures(natural_convection(number, degree=degree - FEWER).raise_for_status())
+        before, earlier = (
+            benchmark_figures(natural_convection(number, degree=degree - fewer).raise_for_status()) for fewer in (FEWER, 2 * FEWER)
+        )
         label = f"Ra = {number:g}"
-        checks += [replace(check, name=f"{label}: {check.name}") for check in _checks(number, flow, found, before, gate)]
+        checks += [replace(check, name=f"{label}: {check.name}") for check in _checks(number, flow, found, (before, earlier), gate)]
         details[label] = {**found, "degree": degree, "newton iterations": flow.newton_iterations}
         figures += _figures(label, flow)
     return CheckReport("natural-convection", checks, time.perf_counter() - start, {**details, "figures": figures})
 
 
-def _checks(number: float, flow: NaturalConvection, found: Mapping[str, float], before: Mapping[str, float], gate: float) -> list[Check]:
-    """Conservation, convergence, and the tables that hold this Rayleigh number; `before` are the figures of a lower degree."""
+def _checks(number: float, flow: NaturalConvection, found: Mapping[str, float], lower: tuple[Mapping[str, float], Mapping[str, float]], gate: float) -> list[Check]:
+    """Conservation, convergence, and the tables that hold this Rayleigh number; `lower` are the figures of two lower degrees."""
     hot, middle, cold = (float(flow.nusselt(x)) for x in (0.0, 0.5, 1.0))
     largest = max(abs(hot - middle), abs(hot - cold)) / middle
-    change = max(abs(before[name] / found[name] - 1) for name in COMPARED)
+    change, larger = (max(abs(one[name] / found[name] - 1) for name in COMPARED) for one in lower)
+    digits_a_degree = math.log10(larger / change) / FEWER
     checks = [
         Check("Nu of hot wall, middle and cold wall differ by", largest, "<=", gate, reference="conservation of heat", status="exact"),
         Check(f"largest relative change from {FEWER} degrees fewer", change, "<=", gate, reference="own convergence"),
+        Check("observed order: digits gained by a degree", digits_a_degree, ">=", 0.08, reference="exponential convergence", status="exact"),
     ]
     for line in rows("natural_convection_square"):
         if float(line["Ra"]) != number:
