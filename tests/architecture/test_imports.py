@@ -46,7 +46,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "validation": (
         {"sciml", "solvers"},
         # peers among them
-        NUMERICS | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py", "the_well", "torch_cfd", "exponax", "jax"},
+        NUMERICS
+        | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py", "the_well", "torch_cfd", "exponax", "jax"},
     ),
 }
 

@@ -22,6 +22,10 @@ def _domain_row(domain):
     return {"mesh": f"{domain.name}: {len(domain.points)} nodes, {len(domain.cells)} {cells}, parts {parts}"}
 
 
+def _cells(line):
+    return line.strip("| ").split(" | ")
+
+
 def _order(value):
     return "spectral" if value is None else f"{value:.2f}"
 
@@ -30,7 +34,7 @@ def _order(value):
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda recipe: recipe.name)
 def test_card_agrees_with_recipe(recipe):
     card = (DATASETS / recipe.name / "README.md").read_text()
-    rows = dict(line.strip("| ").split(" | ") for line in card.splitlines() if line.startswith("| "))
+    rows = dict(_cells(line) for line in card[card.index("| fact |") :].partition("\n\n")[0].splitlines() if line.startswith("| "))
     assert rows.pop("fact") == "value"
     problem, data = recipe.problem, recipe.data
     judged = "relative residual" if problem.certificate == "residual" else problem.certificate.replace("_", " ")
@@ -61,6 +65,14 @@ def test_card_agrees_with_recipe(recipe):
         "relative L2 error of the discretisation": ", ".join(f"{figures['relative_l2_error']:.2g}" for figures in outputs.values()),
     }
     assert command in card
+    if "| solved on | " in (header := next((line for line in card.splitlines() if line.startswith("| solved on | v")), "")):
+        table = card[card.index(header) :].partition("\n\n")[0].splitlines()
+        assert _cells(table[0]) == ["solved on", *problem.outputs, "seconds a sample"]
+        by_size = sorted(study["details"]["table"], key=lambda grid: grid["cells"])
+        told = [[" x ".join(map(str, grid["cells"])), *grid["relative_l2_errors"].values(), grid["seconds_a_sample"]] for grid in by_size]
+        for line, (cells, *figures) in zip(table[2:], told, strict=True):
+            assert _cells(line)[0] == cells
+            assert [float(cell) for cell in _cells(line)[1:]] == pytest.approx(figures, rel=0.05)
     assert f"first {study['details']['samples']} training samples" in card
 
 

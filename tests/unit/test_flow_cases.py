@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from sciml.report.terminal import print_checks
-
 from solvers.flow import VelocityFlow, VorticityFlow, march
 from validation.benchmarks import navier_stokes
 from validation.cases import decaying_turbulence, kolmogorov, taylor_green
@@ -22,21 +21,44 @@ def failed(report):
 def test_kolmogorov():
     report = kolmogorov.run(seconds=1)
     assert failed(report) == []
-    assert len(report.checks) == 5
+    assert len(report.checks) == 6
     assert [figure["kind"] for figure in report.details["figures"]] == ["lines", "field"]
 
 
 def test_taylor_green():
     report = taylor_green.run(resolution=24, reynolds=20)
     assert failed(report) == []
-    assert len(report.checks) == 6
+    assert len(report.checks) == 11
+
+
+def decaying(loss=1.0, rate=1.0, longer=1.0):
+    """Energy, enstrophy and palinstrophy of two waves of |k|^2 = 4 and 64 that only decay, each by its own exponential."""
+    t = np.linspace(0, decaying_turbulence.END, decaying_turbulence.INTERVALS + 1)
+    squares, shares = np.array([[4.0], [64.0]]), np.array([[0.4], [0.1]])
+    energies = shares * np.exp(-2 * rate * decaying_turbulence.NU * squares * t * np.array([[1.0], [longer]]))
+    return energies.sum(0), loss * (squares * energies).sum(0), loss * (squares**2 * energies).sum(0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "broken"),
+    [
+        ({}, []),
+        ({"loss": 1.001}, ["energy: defect"]),  # an enstrophy that is measured wrongly; that of the enstrophy scales with it
+        ({"rate": 1.01}, ["energy: defect", "enstrophy: defect"]),  # another viscosity
+        ({"longer": -1.0}, ["enstrophy: defect", "energy: defect", "enstrophy over energy", "enstrophy: largest"]),  # short waves that grow
+    ],
+)
+def test_judge_of_decaying_turbulence(fault, broken):
+    names = [check.name for check in decaying_turbulence.judge(*decaying(**fault)) if not check.passed]
+    assert all(any(name.startswith(what) for name in names) for what in broken)
+    assert bool(names) == bool(broken)
 
 
 @pytest.mark.slow
 def test_decaying_turbulence():
     report = decaying_turbulence.run()
     assert failed(report) == []
-    assert len(report.checks) == 5
+    assert len(report.checks) == 6
 
 
 def test_a_convective_term_of_another_size_moves_the_critical_reynolds_number(monkeypatch):

@@ -22,7 +22,7 @@ from sciml.problems import Cavity, ChannelObstacles, seed_words
 from sciml.problems.jet import Jet
 from solvers import SolverError
 
-COARSE = ["problem.resolution=16", "data.shard_samples=4"]
+COARSE = ["problem.resolution=16", "data.oversampling=1", "data.shard_samples=4"]
 WORDS = seed_words(0, 0, 0)
 
 

@@ -70,7 +70,8 @@ def _order(flow: VorticityFlow, start: Array) -> Check:
     dt = 1.6 / flow.shape[0]
     one, two, four = (march(flow, start, 0.5, dt=dt / factor).raise_for_status().states[-1] for factor in (1, 2, 4))
     order = float(np.log2(np.linalg.norm(one - two) / np.linalg.norm(two - four)))
-    return Check(f"order in time, steps {dt:.3g} to {dt / 4:.3g}", order, "in", (3.8, 4.2), reference="ETDRK4, fourth order", status="exact")
+    name = f"order in time, steps {dt:.3g} to {dt / 4:.3g}"
+    return Check(name, order, "in", (3.8, 4.2), reference="ETDRK4, fourth order", status="exact")
 
 
 def _defect(held: Array, loss: Array) -> float:

@@ -2,8 +2,8 @@
 
 The left wall has temperature 1, the right one 0, the others let no heat through; Pr = 0.71, lengths in the side of the square, velocities
 in diffusivity over side. Two grids show the order and, extrapolated, the limit. The published figures (de Vahl Davis 1983) are themselves
-wrong by up to 1 %; the gate is a spectral solution: a table's at 10^3 and 10^4, and one of the same run at 10^5, which the table lacks and whose
-thinner layers take twice as many cells here. The heat that enters at the hot wall has to pass the middle of the square, to rounding.
+wrong by up to 1 %; the gate is a spectral solution: a table's at 10^3 and 10^4, and one of the same run at 10^5, which the table lacks and
+whose thinner layers take twice as many cells here. The heat that enters at the hot wall has to pass the middle of the square, to rounding.
 """
 
 from __future__ import annotations
