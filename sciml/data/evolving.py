@@ -68,7 +68,7 @@ def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> 
 
 def solve_flow(recipe: Recipe, parameters: Sample, system: MarchedFlow) -> Evolved:
     """March a flow to rest and certify it; raises `Unsolved` where it does not come to rest."""
-    problem, rtol = recipe.problem, recipe.solver.rtol
+    problem, rtol = recipe.solved_problem, recipe.solver.rtol
     assert isinstance(problem, Incompressible)
     began = time.perf_counter()
     history = march_to_rest(system, rtol)

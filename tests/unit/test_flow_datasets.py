@@ -127,6 +127,18 @@ def test_error_of_given_fields_is_found():
     assert steady_error(problem, {}, shifted, 1e-6).relative == pytest.approx(1e-3, rel=0.01)
 
 
+@pytest.mark.parametrize(("name", "cells"), [("cavity", [8, 8]), ("channel-obstacles", [24, 12])])
+def test_what_is_kept_of_a_finer_grid_is_the_centre_of_every_block(tmp_path, name, cells):
+    recipe = load_recipe(name, [f"problem.resolution={cells}", "data.oversampling=3", "data.dtype='float64'"])
+    generate(recipe, tmp_path / "data", samples=1)
+    sample = open_dataset(tmp_path / "data")[0]
+    fine = recipe.problem.refined(tuple(3 * n for n in cells))
+    _, fields, _ = solved(fine, fine.sample(seed_words(0, 0, 0), np.dtype("float64")), 1e-6)
+    for output in fine.outputs:
+        assert sample[output] == pytest.approx(fields[output][1::3, 1::3], abs=1e-12)
+    assert verify(tmp_path / "data").passed
+
+
 def test_verify_finds_a_field_that_is_not_the_solution(tmp_path):
     generate(load_recipe("cavity", COARSE), tmp_path / "data", samples=5)
     manifest, path = read_manifest(tmp_path / "data"), "data/train/shard-00000.hdf5"
