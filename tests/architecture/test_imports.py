@@ -30,7 +30,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "sciml.data": (STORED, NUMERICS | {"h5py", "pydantic", "filelock", "threadpoolctl", "distributed"}),
     "sciml.io": (STORED, NUMERICS | {"h5py", "meshio"}),
     # ---- the torch line: nothing above it imports torch ----
-    "sciml.models": (LEAVES | {"sciml.problems"}, {"numpy", "pydantic", "torch", "neuralop"}),
+    "sciml.models": (LEAVES | {"sciml.problems"}, {"numpy", "pydantic", "numba", "torch", "neuralop"}),
     "sciml.optimizers": (LEAVES, {"torch"}),
     "sciml.training": (
         STORED | {"sciml.models", "sciml.optimizers"},
