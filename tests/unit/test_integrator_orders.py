@@ -17,7 +17,7 @@ from validation.cases.integrator_orders import Study
 
 
 def test_the_case_passes_for_every_exported_method() -> None:
-    report = case.run(runs=5)
+    report = case.run()
     assert [check.name for check in report.checks if not check.passed] == []
     names = {name for table in case.tables().values() for name in table}
     assert names == set(report.details["methods"])
@@ -37,7 +37,7 @@ def test_order_and_constant_are_those_of_the_last_errors_above_rounding() -> Non
     errors = tuple(3.0 * (case.END / n) ** 4 for n in steps)
     found = Study(4, steps, errors, steps)
     assert (found.observed, found.constant) == pytest.approx((4.0, 3.0))
-    drowned = Study(4, steps, (*errors[:3], 5e-12, 5e-12), steps)
+    drowned = Study(4, steps, (*errors[:3], 5e-14, 5e-14), steps)
     assert (drowned.observed, drowned.constant) == pytest.approx((4.0, 3.0))
 
 
@@ -74,6 +74,21 @@ def test_a_method_with_a_wrong_number_fails(method: Any, passes: bool) -> None:
     found = case.study(method, 7)
     assert case._check("ralston", found).passed == passes
     assert found.calls == tuple(2 * n for n in found.steps)
+
+
+def test_a_drift_of_the_other_calculus_loses_the_strong_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Ito's correction Milstein's method converges to another path."""
+    assert case.strong_order("milstein").passed
+    right = case._drift
+    monkeypatch.setattr(case, "_drift", lambda ito: right(not ito))
+    assert not case.strong_order("milstein").passed
+
+
+def test_the_copied_third_order_is_of_second_order_and_ten_times_worse() -> None:
+    coarse, fine = (case._log_snr_error(steps, 3, copied=True) for steps in (1024, 2048))
+    assert math.log2(coarse / fine) == pytest.approx(2.0, abs=0.1)
+    assert case.beside_the_copied_third_order().passed
+    assert all(check.passed for check in case.log_snr_orders())
 
 
 def test_a_method_that_takes_no_terms_is_named() -> None:
