@@ -21,6 +21,7 @@ from sciml.data.info import describe
 from sciml.data.recipe import DataSettings, Recipe, SolverSettings
 from sciml.fields import Constant
 from sciml.problems import problem_kinds
+from validation.characteristics import cole_hopf
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,6 +97,16 @@ def test_a_network_conducts_heat_around_a_hole(capsys: pytest.CaptureFixture[str
     assert loss < 1e-4
     assert abs(above - 0.5) < 2e-3  # by symmetry, whatever the hole
     assert abs(below - 0.5) < 2e-3
+
+
+def test_particles_are_followed_past_the_shock(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [code for code in PYTHON if "LagrangianMarch" in code]
+    exec(code, {})
+    u, *rest = (float(word) for word in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", capsys.readouterr().out))
+    assert u == pytest.approx(float(cole_hopf([2.0], 1.5, 0.1)[0]), rel=1e-3)
+    positions, jacobians = np.array(rest).reshape(2, 3)
+    assert (np.diff(positions) > 0).all()
+    assert jacobians[0] > jacobians[1] > jacobians[2] > 0  # the nearer to the shock at pi, the closer together
 
 
 def test_every_key_of_a_recipe_is_listed_with_its_default() -> None:
