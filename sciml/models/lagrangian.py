@@ -246,8 +246,8 @@ class LagrangianMarch:
     def advance(self) -> None:
         """Begin the next window, from the network of the one before.
 
-        The state is handed on at three quarters as many labels as there are collocation points along them: a wave from point to point, which
-        residuals do not see, would be handed on with as many, and grows from window to window.
+        The state is handed on at three quarters as many labels as there are collocation points along them. With as many, a wave from point
+        to point, which residuals do not see, would be handed on too, and grow from window to window.
         """
         before = self.window
         self._begin(self.reached, before.relabelled(3 * self._labels // 4))
