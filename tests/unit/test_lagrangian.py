@@ -233,6 +233,19 @@ class TestMarch:
         assert march.complete
         np.testing.assert_allclose(np.diff(march.starts), [window.duration for window in march.windows[:-1]], rtol=1e-12)
 
+    def test_without_viscosity_particles_go_straight_on_through_all_windows(self):
+        """``X = s + t u0(s)``, from a state without symmetry, so that the mean speed over new labels is not that over the old ones."""
+        s, t = np.linspace(0.3, 6.5, 11), 0.35
+
+        def initial(x):
+            return np.sin(x) + 0.4 * np.sin(2 * x + 1)
+
+        march = follow(Transport((0.0, 1.0), 0.0, initial, PERIOD), t, **WIDE | {"compression": 0.3})[0]
+        assert len(march.windows) > 2
+        np.testing.assert_allclose(march.characteristics(s, [0.1, t]), [s + 0.1 * initial(s), s + t * initial(s)], atol=1e-3)
+        np.testing.assert_allclose(march.jacobian(s, t), 1 + t * (np.cos(s) + 0.8 * np.cos(2 * s + 1)), atol=2e-3)
+        np.testing.assert_allclose(march.predict(at(s + t * initial(s), t))["velocity"], initial(s), atol=1e-3)
+
     def test_a_state_without_gradient_takes_one_window(self):
         march = LagrangianMarch(Transport((0.0, 1.0), 0.1, lambda x: 0.0 * x + 2.0, PERIOD), 5.0, width=4, depth=1)
         assert march.complete
