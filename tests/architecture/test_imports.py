@@ -47,7 +47,21 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"sciml", "solvers"},
         # peers among them
         NUMERICS
-        | {"typer", "rich", "torch", "neuralop", "numba", "threadpoolctl", "pyamg", "petsc4py", "the_well", "torch_cfd", "exponax", "jax"},
+        | {
+            "typer",
+            "rich",
+            "torch",
+            "neuralop",
+            "numba",
+            "threadpoolctl",
+            "pyamg",
+            "petsc4py",
+            "the_well",
+            "torch_cfd",
+            "exponax",
+            "jax",
+            "deepxde",
+        },
     ),
 }
 

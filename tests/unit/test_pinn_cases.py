@@ -18,8 +18,9 @@ from sciml.models.taylor import forward_jet
 from sciml.problems.plane_flows import CENTRE, CHANNEL, RADIUS, cylinder_in_channel, kovasznay, starting_channel
 from sciml.problems.strong_form import StrongForm
 from solvers.flow import Side, StreamfunctionFlow, StreamfunctionProblem, solve_streamfunction
-from validation.cases import pinn_cavity, pinn_cylinder, pinn_flows
+from validation.cases import pinn_cavity, pinn_cylinder, pinn_flows, pinn_poisson
 from validation.networks import train
+from validation.peers import deepxde_pinn
 
 QUICK = {"re": 40.0, "width": 12, "points": 16, "steps": 60}
 
@@ -194,3 +195,26 @@ def test_flows_of_closed_form_as_they_are() -> None:
     report = pinn_flows.run()
     assert failed(report) == []
     assert len(report.details["figures"]) == 3
+
+
+def test_networks_on_poissons_equation_pass() -> None:
+    report = pinn_poisson.run()
+    assert failed(report) == []
+    assert report.details["DeepXDE"] != {}
+
+
+def test_a_wrong_source_on_the_disk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = pinn_poisson.problems()["disk"]
+    source = right.parameters["source"]
+    wrong = replace(right, parameters={"source": lambda x, y: 1.000001 * source(x, y)})  # type: ignore[operator]
+    pinn, _, _ = pinn_poisson._trained(wrong, 2500, 100, 0)
+    assert pinn_poisson.relative_error(pinn) > pinn_poisson.BUDGETS["disk"][2]
+
+
+@pytest.mark.skipif(deepxde_pinn.missing() is not None, reason=str(deepxde_pinn.missing()))
+def test_deepxde_finds_the_same_solution() -> None:
+    x = np.random.default_rng(0).random((200, 2))
+    found = deepxde_pinn.train("poisson", x, adam=500, lbfgs=300, seed=0)
+    exact = np.sin(math.pi * x).prod(axis=1)
+    assert found.values.shape == (200, 1)
+    assert np.linalg.norm(found.values[:, 0] - exact) < 1e-2 * np.linalg.norm(exact)
