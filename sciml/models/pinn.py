@@ -15,7 +15,7 @@ from sciml.geometry import Box
 from sciml.models.channels import Channels
 from sciml.models.conditions import Ansatz, hard_conditions
 from sciml.models.networks import Coordinates, coordinate_network
-from sciml.models.taylor import forward_jet, point_jacobian
+from sciml.models.taylor import forward_jet, point_gram, point_jacobian
 from sciml.problems.jet import Jet
 from sciml.problems.strong_form import StrongForm
 
@@ -147,6 +147,13 @@ class EquationResiduals:
     def mean_squares(self, parameters: Parameters) -> Tensor:
         """What every point contributes to the weighted mean squares of all equations, without `factors`, shape (N,)."""
         return (self.raw(parameters) * self._scale).square().sum(dim=1)
+
+    def gram(self, parameters: Parameters) -> Tensor:
+        """``J J^T`` of the Jacobian by these parameters, which is never formed, shape (N * equations, N * equations)."""
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        with torch.enable_grad():
+            fields = self._at(leaves)
+            return point_gram(self.model, fields.uses, self._rows(fields), parameters)
 
     def jacobian(self, parameters: Parameters, names: Sequence[str] | None = None) -> Parameters:
         """Derivatives with respect to the parameters of these names (None: all), each of shape (N * equations, *parameter.shape)."""

@@ -12,6 +12,7 @@ of one point by its weights is a sum of outer products over the channels, and on
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -133,3 +134,46 @@ def point_jacobian(model: nn.Module, uses: Uses, rows: Tensor) -> dict[str, Tens
             if f"{prefix}bias" in blocks:
                 blocks[f"{prefix}bias"][:, k] += slope[0]
     return blocks if rows.ndim > 1 else {name: block[:, 0] for name, block in blocks.items()}
+
+
+def point_gram(model: nn.Module, uses: Uses, rows: Tensor, names: Collection[str]) -> Tensor:
+    """``J J^T`` of what `point_jacobian` gives for the parameters of these names, without J.
+
+    The derivatives by the weight of a linear layer are sums of outer products over its channels, whose inner products are products of two
+    small Gram matrices, one of what went in and one of what came back: (channels)^2 products of N x N matrices take the place of a
+    Jacobian with a column for every weight.
+
+    Returns
+    -------
+    Shape (N m, N m), rows of one point after another.
+    """
+    prefixes = {id(module): f"{name}." if name else "" for name, module in model.named_modules()}
+    columns = rows.reshape(len(rows), -1)
+    n, m = columns.shape
+    outputs = [use.out for use in uses]
+    back = [torch.autograd.grad(columns[:, k].sum(), outputs, retain_graph=True, materialize_grads=True) for k in range(m)]
+    G = torch.zeros(n, m, n, m, dtype=rows.dtype, device=rows.device)
+    others: dict[str, Tensor] = {}  # of parameters that are no weights, one row a residual
+    layers: dict[str, tuple[list[Tensor], list[Tensor]]] = {}  # a layer that is met twice has twice the channels
+    for use, slopes in zip(uses, zip(*back, strict=True), strict=True):
+        name, slope = prefixes[id(use.module)] + use.name, torch.stack(slopes, dim=-2)
+        if use.state is None:
+            others[name] = others.get(name, 0) + slope.reshape(n * m, -1)
+            continue
+        into, out = layers.setdefault(name, ([], []))
+        into.append(use.state.detach())
+        out.append(slope)
+        bias = f"{prefixes[id(use.module)]}bias"
+        others[bias] = others.get(bias, 0) + slope[0].reshape(n * m, -1)
+    for name, (into, out) in layers.items():
+        if name in names:
+            A, S = torch.cat(into), torch.cat(out).flatten(1, 2)
+            for c in range(len(A)):
+                for other in range(c + 1):
+                    part = (S[c] @ S[other].T).view(n, m, n, m) * (A[c] @ A[other].T)[:, None, :, None]
+                    G += part if other == c else part + part.permute(2, 3, 0, 1)
+    found = G.view(n * m, n * m)
+    for name, S in others.items():
+        if name in names:
+            found += S @ S.T
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,13 @@ class Residuals(Protocol):
 
     def __call__(self, parameters: Parameters) -> Tensor: ...
     def jacobian(self, parameters: Parameters, names: Sequence[str] | None = None) -> Parameters: ...
+
+
+@runtime_checkable
+class KnowsGram(Protocol):
+    """Residuals that form ``J J^T``, shape (N, N), without their Jacobian."""
+
+    def gram(self, parameters: Parameters) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,9 @@
 
 * dense: QR of the longer side, then an SVD of the small triangle. Nothing is squared, so that values down to rounding times the largest
   one are trusted: this is what tight cuts need.
-* gram: eigenvalues of ``J J^T``, summed up one parameter tensor at a time, so that the whole Jacobian is never held. Squaring loses
-  half of the digits: values below ``sqrt(eps)`` times the largest are noise.
+* gram: eigenvalues of ``J J^T``, from what went into each layer and what came back where the residuals know how, else summed up one
+  parameter tensor at a time; the whole Jacobian is never held. Squaring loses half of the digits: values below ``sqrt(eps)`` times the
+  largest are noise.
 * matrix-free: a randomised SVD of given rank (Halko, Martinsson and Tropp 2011, SIAM Review 53, algorithm 4.4 and section 5.1) from
   products with J and its transpose alone; memory grows with rank times (rows + parameters).
 """
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp
 
-from sciml.optimizers.residuals import Parameters, Residuals, numbers
+from sciml.optimizers.residuals import KnowsGram, Parameters, Residuals, numbers
 
 Backend = Literal["auto", "dense", "gram", "matrix-free"]
 
@@ -68,10 +69,13 @@ def dense(residuals: Residuals, parameters: Parameters, r: Tensor) -> Spectrum:
 
 
 def gram(residuals: Residuals, parameters: Parameters, r: Tensor) -> Spectrum:
-    G = torch.zeros(len(r), len(r), dtype=torch.float64, device=r.device)
-    for name in parameters:
-        rows = residuals.jacobian(parameters, [name])[name].reshape(len(r), -1).double()
-        G += rows @ rows.T
+    if isinstance(residuals, KnowsGram):
+        G = residuals.gram(parameters).double()
+    else:
+        G = torch.zeros(len(r), len(r), dtype=torch.float64, device=r.device)
+        for name in parameters:
+            rows = residuals.jacobian(parameters, [name])[name].reshape(len(r), -1).double()
+            G += rows @ rows.T
     eigenvalues, U = torch.linalg.eigh(G)
     s, U = eigenvalues.flip(0).clamp(min=0).sqrt(), U.flip(1)
     J = Products(residuals, parameters)

@@ -99,6 +99,22 @@ def test_backends_find_the_same_singular_values(name: str) -> None:
         torch.testing.assert_close(inside[1], inside[0], rtol=1e-5, atol=1e-6)
 
 
+@each
+def test_the_gram_matrix_is_that_of_the_jacobian_which_is_not_formed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    r = residuals(**CASES[name])
+    values = parameters_of(r.model)
+    chosen = [dict(list(values.items())[-3:]), values]  # an optimizer may hold some parameters alone
+    expected = []
+    for some in chosen:
+        J = torch.cat([block.reshape(len(block), -1) for block in jacrev(r)(some).values()], dim=1)
+        expected.append((J @ J.T).detach())
+    monkeypatch.delattr(EquationResiduals, "jacobian")
+    for some, G in zip(chosen, expected, strict=True):
+        torch.testing.assert_close(r.gram(some), G, rtol=1e-10, atol=1e-12 * float(G.abs().max()))
+    s = gram(r, values, r(values)).s
+    assert float(s[0] ** 2) == pytest.approx(float(torch.linalg.eigvalsh(expected[1])[-1]), rel=1e-12)
+
+
 def test_a_step_is_the_same_by_every_backend() -> None:
     after = []
     for backend in ("dense", "gram", "matrix-free"):
