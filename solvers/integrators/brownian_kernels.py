@@ -10,19 +10,9 @@ import math
 import numpy as np
 
 from solvers.linear.compiled import kernel
+from solvers.philox import philox
 
 _LOW, _SHIFT, _UP, _DOWN = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(21), np.uint64(11)
-_M0, _M1, _W0, _W1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57), np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-
-
-@kernel()
-def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
-    """Philox4x32-10: four words of 32 random bits for a counter of four words and a key of two, all held in uint64."""
-    for _ in range(10):
-        p0, p1 = c0 * _M0, c2 * _M1
-        c0, c1, c2, c3 = (p1 >> _SHIFT) ^ c1 ^ k0, p1 & _LOW, (p0 >> _SHIFT) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
-    return c0, c1, c2, c3
 
 
 @kernel()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from solvers.integrators.brownian import BrownianPath
-from solvers.integrators.brownian_kernels import philox, polar
+from solvers.integrators.brownian_kernels import polar
+from solvers.philox import philox
 
 
 def words(*values):
