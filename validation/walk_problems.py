@@ -35,8 +35,11 @@ class WalkProblem:
     data: Mapping[str, Any]
     gradient: Callable[..., Sequence[Array]] | None = field(default=None)
 
-    def points(self, count: int, seed: int, gap: float = 0.02) -> Array:
-        """Points (count, dimension) of equal density inside, no closer to the boundary than `gap`."""
+    def points(self, count: int, seed: int, gap: float = 0.1) -> Array:
+        """Points (count, dimension) of equal density inside, no closer to the boundary than `gap`.
+
+        Closer to it walks that go far are so rare that the mean of a thousand is no normal number.
+        """
         rng, low, high = np.random.default_rng(seed), self.boundary.vertices.min(axis=0), self.boundary.vertices.max(axis=0)
         drawn = rng.uniform(low, high, (16 * count, self.boundary.dimension))
         drawn = drawn[self.boundary.contains(drawn)]

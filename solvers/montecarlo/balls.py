@@ -88,10 +88,9 @@ def green(dimension, kappa, r, R):  # type: ignore[no-untyped-def]
 @kernel()
 def part_in_ball(dimension, kappa, r, R):  # type: ignore[no-untyped-def]
     """G(r) over that of the whole plane or space: the part of the walks killed at r that have never left the ball."""
-    missing = math.exp(-2 * kappa * (R - r))
     if dimension == 3:
-        return (1 - missing) / (1 - math.exp(-2 * kappa * R))
-    return 1 - missing * (i0e(kappa * r) / i0e(kappa * R)) * (k0e(kappa * R) / k0e(kappa * r))
+        return math.expm1(-2 * kappa * (R - r)) / math.expm1(-2 * kappa * R)
+    return 1 - math.exp(-2 * kappa * (R - r)) * (i0e(kappa * r) / i0e(kappa * R)) * (k0e(kappa * R) / k0e(kappa * r))
 
 
 @kernel()

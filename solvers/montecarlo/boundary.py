@@ -144,7 +144,9 @@ class Boundary:
                 raise ValueError(
                     f"elements is not closed at {what}: every part has to be closed and turned one way; merge vertices that coincide"
                 )
-        return [(i, j, list(shared)) for shared in sorted(entering) for i in entering[shared] for j in leaving[shared]]
+        # an edge stands in both lists in both directions
+        once = sorted(shared for shared in leaving if shared[0] <= shared[-1])
+        return [(i, j, list(shared)) for shared in once for i in entering[shared] for j in leaving[shared]]
 
     def _refuse_wrong_sides(self) -> None:
         """Neighbours agree on their sides, so that one element of every connected part tells for all of it."""

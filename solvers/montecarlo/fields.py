@@ -26,13 +26,15 @@ def compile_field(name: str, value: Any, dimension: int) -> Any:
     TypeError : for anything else, and for a function that Numba cannot compile.
     ValueError : for a number that is not finite.
     """
-    parts: tuple[tuple[int | None, Callable[..., float] | float], ...]
+    parts: dict[Callable[..., float] | float, tuple[int, ...]] = {}  # few functions may stand for many tags
     if isinstance(value, Mapping):
-        parts = tuple((whole(f"a tag of {name}", tag), _part(f"{name}[{tag}]", part)) for tag, part in value.items())
+        for tag, given in value.items():
+            part = _part(f"{name}[{tag}]", given)
+            parts[part] = (*parts.get(part, ()), whole(f"a tag of {name}", tag))
     else:
-        parts = ((None, _part(name, value)),)
+        parts[_part(name, value)] = ()
     try:
-        return _compile(parts, dimension)
+        return _compile(tuple(parts.items()), dimension)
     except NumbaError as error:
         reason = next(line for line in str(error).splitlines() if line.strip() and "pipeline" not in line)
         arguments = "x, y" if dimension == 2 else "x, y, z"
@@ -46,11 +48,12 @@ def _part(name: str, value: Any) -> Callable[..., float] | float:
 
 
 @lru_cache(maxsize=256)
-def _compile(parts: tuple[tuple[int | None, Callable[..., float] | float], ...], dimension: int) -> Any:
+def _compile(parts: tuple[tuple[Callable[..., float] | float, tuple[int, ...]], ...], dimension: int) -> Any:
+    """Values with the tags that they are for, or one with none, which is for all."""
     field = _constant(np.nan)  # on tags that have no data
-    for tag, value in parts:
+    for value, tags in parts:
         own = _of_coordinates(value, dimension) if callable(value) else _constant(value)
-        field = own if tag is None else _where(tag, own, field)
+        field = _where(tags, own, field) if tags else own
     return cfunc(_SIGNATURE, error_model="numpy")(field.py_func)
 
 
@@ -68,23 +71,23 @@ def _of_coordinates(function: Callable[..., float], dimension: int) -> Any:
     @_compiled
     def plane(x, y, z, tag):  # type: ignore[no-untyped-def]
         try:
-            return float(inner(x, y))
+            return 1.0 * inner(x, y)
         except Exception:  # noqa: BLE001  # compiled code has no kinds of them; the walk refuses NaN and says where
             return np.nan
 
     @_compiled
     def space(x, y, z, tag):  # type: ignore[no-untyped-def]
         try:
-            return float(inner(x, y, z))
+            return 1.0 * inner(x, y, z)
         except Exception:  # noqa: BLE001
             return np.nan
 
     return plane if dimension == 2 else space
 
 
-def _where(chosen: int, own: Any, others: Any) -> Any:
+def _where(chosen: tuple[int, ...], own: Any, others: Any) -> Any:
     @_compiled
     def by_tag(x, y, z, tag):  # type: ignore[no-untyped-def]
-        return own(x, y, z, tag) if tag == chosen else others(x, y, z, tag)
+        return own(x, y, z, tag) if tag in chosen else others(x, y, z, tag)
 
     return by_tag

@@ -297,10 +297,8 @@ class _Setting:
                 if how != ENDED:
                     where = place[: self.walker.dimension].tolist()
                     point = self.starts[start, : self.walker.dimension].tolist()
-                    raise ValueError(
-                        f"{_BAD[how]} is not a finite number at {where}, where a walk from points[{start}] = {point} came: "
-                        "define it there"
-                    )
+                    came = f"where a walk from points[{start}] = {point} came"
+                    raise ValueError(f"{_BAD[how]} is not a finite number at {where}, {came}: define it there")
         return mean, squares, first + more, truncated, steps
 
     def _refuse_another(self, resume: Estimate, shape: tuple[int, ...]) -> None:
@@ -342,6 +340,4 @@ def _reflecting(boundary: Boundary, dirichlet: Any, neumann: Any) -> NDArray[np.
 
 
 def _scratch(epsilons: int) -> Scratch:
-    return Scratch(
-        np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(epsilons), np.zeros(3), np.zeros(DEPTH, np.int64), np.zeros(DEPTH)
-    )
+    return Scratch(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(epsilons), np.zeros(3), np.zeros(DEPTH, np.int64), np.zeros(DEPTH))

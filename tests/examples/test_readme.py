@@ -71,6 +71,17 @@ def test_a_flow_is_marched(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(dissipation) > 2 / 40 * float(energy)  # no wave is longer than the side
 
 
+def test_points_are_solved_by_walks() -> None:
+    names: dict[str, Any] = {}
+    exec(PYTHON[7], names)
+    u, du = names["u"], names["du"]
+    exact = np.exp([0.5, 1.5]) * np.cos([0.5, 0.2]), np.exp(0.5) * np.array([np.cos(0.5), -np.sin(0.5)])
+    for found, known in zip((u, du), exact, strict=True):
+        assert np.abs((found.mean - known) / found.standard_error).max() < 4
+        assert found.standard_error.max() < 0.05
+        assert found.n_truncated.sum() == 0
+
+
 def test_a_channel_flows_around_its_obstacle(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     (code,) = [code for code in PYTHON if "march_mac" in code]
