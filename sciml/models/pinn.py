@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,10 +49,17 @@ class PINN(nn.Module):
     Raises
     ------
     ConditionError : where no smooth field satisfies the conditions.
+
+    Warns
+    -----
+    UserWarning : where a part of the boundary has no condition, so that the solution may not be the only one.
     """
 
     def __init__(self, form: StrongForm, **settings: object) -> None:
         super().__init__()
+        if form.forgotten:
+            parts = ", ".join(form.forgotten)
+            warnings.warn(f"no output has a condition on {parts}: give one, or name the part in `free` if none is meant", stacklevel=2)
         self.form = form
         self.conditions = hard_conditions(form)
         inputs = Coordinates(form.low, form.high, form.closed, form.features)

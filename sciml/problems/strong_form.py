@@ -46,6 +46,7 @@ class StrongForm:
     equations : their names.
     parameters : coefficients and sources by name.
     conditions : of each output; an output that is not named has none.
+    free : parts of the boundary on which no output has a condition on purpose, such as where a transported quantity leaves.
     periodic : which axes of a `Box` close; empty for none.
     duration : end of the time interval from 0; None for a steady problem.
     initial : of each output its value at time 0; outputs that are not named have none. Empty for a steady problem.
@@ -61,6 +62,7 @@ class StrongForm:
     equations: tuple[str, ...]
     parameters: Mapping[str, Function] = field(default_factory=dict)
     conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
     periodic: tuple[bool, ...] = ()
     duration: float | None = None
     initial: Mapping[str, Function] = field(default_factory=dict)
@@ -89,6 +91,13 @@ class StrongForm:
                     raise DatasetError(f"{name!r} has a condition on {condition.part}, of an axis that is periodic: drop one of the two")
         if (self.duration is None) != (not self.initial):
             raise DatasetError("initial values and a duration go together: give both, or none for a steady problem")
+
+    @property
+    def forgotten(self) -> tuple[str, ...]:
+        """Parts of the boundary on which no output has a condition, although they neither close nor are free."""
+        held = {condition.part for conditions in self.conditions.values() for condition in conditions} | set(self.free)
+        held |= {f"{axis}_{end}" for axis, closes in zip(AXES, self.periodic, strict=False) if closes for end in ("low", "high")}
+        return tuple(part for part in self.geometry.parts if part not in held)
 
     @property
     def coordinates(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,12 @@ def heat_in_a_plate() -> StrongForm:
     plate = Box((0.0, 0.0), (2.0, 1.0)) - Disk((1.0, 0.5), 0.25, part="hole")
     conditions = (Condition("x_low", "dirichlet", 0.0), Condition("x_high", "dirichlet", 1.0), Condition("hole", "neumann", 0.5))
     return StrongForm(
-        plate, ("u",), lambda jets, given: (jets["u"].laplacian - jets["u"].value ** 3,), ("heat",), conditions={"u": conditions}
+        plate,
+        ("u",),
+        lambda jets, given: (jets["u"].laplacian - jets["u"].value ** 3,),
+        ("heat",),
+        conditions={"u": conditions},
+        free=("y_low", "y_high"),
     )
 
 
@@ -198,3 +204,11 @@ def test_rows_share_loss_and_jacobian_with_their_factors() -> None:
     torch.testing.assert_close(r(values), before * times, rtol=1e-13, atol=0)
     for name, block in r.jacobian(values).items():
         torch.testing.assert_close(block.flatten(1), J[name].flatten(1) * times[:, None], rtol=1e-12, atol=1e-13)
+
+
+def test_a_part_without_a_condition_is_told() -> None:
+    form = heat_in_a_plate()
+    assert form.forgotten == ()
+    assert kovasznay().forgotten == ()
+    with pytest.warns(UserWarning, match="no output has a condition on y_low, y_high: give one, or name the part"):
+        PINN(replace(form, free=()), width=4, depth=1)
