@@ -4,6 +4,7 @@ from solvers.flow.mac.flow import CarriedScalar, MACFlow
 from solvers.flow.mac.march import MACHistory, MACStatus, march_mac
 from solvers.flow.mac.sides import Inflow, Outflow, Periodic, Slip, Wall
 from solvers.flow.periodic import FlowStatus, FlowTrajectory, VelocityFlow, VorticityFlow, march
+from solvers.flow.stability import Stability
 from solvers.flow.streamfunction.cavity import CavityExtrema, cavity_extrema, lid_driven_cavity
 from solvers.flow.streamfunction.convection import NaturalConvection, natural_convection
 from solvers.flow.streamfunction.corner import CornerFlow
@@ -32,6 +33,7 @@ __all__ = [
     "Periodic",
     "Side",
     "Slip",
+    "Stability",
     "SteadyFlow",
     "SteadyStatus",
     "StreamfunctionFlow",

@@ -41,6 +41,7 @@ def run(*, cells: int = 6, degree: int = 3) -> CheckReport:
     place, upper_places = "lower_reattach_x_over_H", ("upper_sep_x_over_H", "upper_reattach_x_over_H")
     outflow = abs(state.flux("outlet") / state.flux("inlet") + 1)
     peer = "ngsolve, P3/P2, 28.7 thousand unknowns; Gartling (1990), recalled:"
+    stability = result.stability(shift=2.0)
     checks = [
         _near("|reattachment / Gartling - 1|", reattachment, gartling[place], 0.01, "Gartling (1990), IJNMF 11:953", "published"),
         _near("|reattachment / ngsolve - 1|", reattachment, own[place], 0.01, f"{peer} {gartling[place]}", "peer"),
@@ -51,11 +52,14 @@ def run(*, cells: int = 6, degree: int = 3) -> CheckReport:
         Check("|outflow / inflow - 1|", outflow, "<=", 1e-10, reference="mass conservation", status="exact"),
         _order(state, cells, degree),
         Check("Newton iterations at Re 800", len(result.residual_norms[-1]) - 1, "<=", 8, reference="quadratic convergence"),
-    ]
+        Check("growth rate of the slowest disturbance", stability.growth_rate, "<=", 0.0, status="published",
+              reference="stable in the plane: Gresho et al. (1993), IJNMF 17:501"),
+    ]  # fmt: skip
     details = {
         "reattachment": reattachment,
         "upper bubble": [separation, upper],
         "published range of ten studies": "5.74 to 6.10 channel heights",
+        "stability": stability.diagnosis,
         "unknowns": result.unknowns,
         "entries of the factors": result.fill,
         "Newton iterations": [len(norms) - 1 for norms in result.residual_norms],

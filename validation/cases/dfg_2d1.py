@@ -42,6 +42,7 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
     errors = [abs(float(coefficients(one.wall_force("cylinder"), PEAK)[0]) - exact) for one in (coarse, state)]
     order = math.log(errors[0] / errors[1]) / math.log(cells / few)
     difference = pressure_difference(state)
+    stability = result.stability()
     checks = [
         deviation("drag coefficient", drag, 1e-4, CASE, "cd"),
         Check(f"order of the drag, {few} to {cells} cells", order, "in", (float(degree), 2.0 * degree), reference="degree to twice that"),
@@ -51,6 +52,7 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
         interval("length of the recirculation", _recirculation(state), CASE, "La_recirculation"),
         Check("|outflow / inflow - 1|", flowed, "<=", 1e-10, reference="mass conservation", status="exact"),
         Check("Newton iterations", len(result.residual_norms[-1]) - 1, "<=", 6, reference="quadratic convergence"),
+        Check("growth rate of the slowest disturbance", stability.growth_rate, "<=", 0.0, "1/s", reference="steady, DFG 2D-1"),
     ]
     pressure = scalar_on_triangles(state.spaces.pressure, state.pressure)
     details = {
@@ -60,6 +62,7 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
         "by surface integral": {"drag": surface_drag, "lift": surface_lift},
         "unknowns": result.unknowns,
         "entries of the factors": result.fill,
+        "stability": stability.diagnosis,
         "seconds to solve": solved,
         "residual norms": list(result.residual_norms[-1]),
         "figures": [

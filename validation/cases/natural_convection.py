@@ -47,7 +47,7 @@ def run(*, ra: float = 0.0) -> CheckReport:
         )
         label = f"Ra = {number:g}"
         checks += [replace(check, name=f"{label}: {check.name}") for check in _checks(number, flow, found, (before, earlier), gate)]
-        details[label] = {**found, "degree": degree, "newton iterations": flow.newton_iterations}
+        details[label] = {**found, "degree": degree, "newton iterations": flow.newton_iterations, "notes": list(flow.notes)}
         figures += _figures(label, flow)
     return CheckReport("natural-convection", checks, time.perf_counter() - start, {**details, "figures": figures})
 

@@ -26,6 +26,10 @@ from solvers.result import SolverError
 
 Array = NDArray[np.float64]
 
+#: Rayleigh number of the onset of unsteadiness in air (Le Quere and Behnia 1998, J. Fluid Mech. 359, 81: 1.82e8 within 0.01e8), whose
+#: Prandtl number this is.
+UNSTABLE_ABOVE, AIR = 1.82e8, 0.71
+
 _COARSE = 20  # degree of the continuation
 _FIRST, _FACTOR, _SMALLEST = 1e4, 10.0, 1.3  # first Rayleigh number, and the factors from one to the next
 
@@ -36,7 +40,7 @@ class NaturalConvection:
 
     Attributes
     ----------
-    status : SUCCESS if and only if the recomputed residual at the numbers asked for meets the tolerance.
+    status : SUCCESS if and only if the recomputed residual at the numbers asked for meets the tolerance. That says nothing of stability.
     rayleigh_number, prandtl_number : of the flow; after a failed continuation the last that were reached.
     psi : coefficients of the streamfunction, shape (degree - 3, degree - 3), for interior functions of `ClampedBasis`.
     theta : coefficients of ``T - (1 - x)``, shape (degree - 1, degree + 1).
@@ -59,6 +63,16 @@ class NaturalConvection:
     @property
     def degree(self) -> int:
         return len(self.psi) + HERMITE - 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a reader of the solution must know: in air, that the flow is unstable where that is published."""
+        if self.prandtl_number != AIR or self.rayleigh_number <= UNSTABLE_ABOVE:
+            return ()
+        return (
+            f"the steady flow at Ra = {self.rayleigh_number:g} is unstable: in air the flow becomes unsteady near Ra = {UNSTABLE_ABOVE:.3g}, "
+            "so compare only with steady solutions",
+        )
 
     def raise_for_status(self) -> NaturalConvection:
         """Return self after a success; raise `SolverError` with what was reached otherwise."""
@@ -92,6 +106,9 @@ class NaturalConvection:
 
 def natural_convection(rayleigh_number: float, prandtl_number: float = 0.71, degree: int = 32, *, rtol: float = 1e-10) -> NaturalConvection:
     """Solve for the steady flow.
+
+    Above a Rayleigh number of 1.82e8 that of air is unstable, and `NaturalConvection.notes` says so; for other Prandtl numbers nothing is
+    said.
 
     Parameters
     ----------

@@ -180,6 +180,10 @@ class StreamfunctionGalerkin:
         laplacian = self.polynomial(state)[2]
         return self.problem.viscosity * float(np.sqrt(np.sum(self.weights * laplacian**2)))
 
+    def mean_shear(self, state: Array) -> float:
+        """Mean of ``|Laplacian psi|``, which the corners leave finite."""
+        return float(np.sum(self.weights * np.abs(self._total(state)[2])) / self.weights.sum())
+
     def polynomial(self, state: Array) -> tuple[Array, Array, Array]:
         """``R_x, R_y, Laplacian R`` at the quadrature points."""
         return self._evaluate(self.coefficients(state), self._X, self._Y)
@@ -224,13 +228,23 @@ class StreamfunctionGalerkin:
 
     def _biharmonic(self, mx: int, my: int) -> sp.csc_matrix:
         """``I x M + 2 K x K + M x I``; by parts on clamped functions ``(phi'', phi') = -(phi', phi'')``."""
+        (M_x, K_x, I_x), (M_y, K_y, I_y) = self._grams(mx, my)
+        return (sp.kron(I_x, M_y) + 2 * sp.kron(K_x, K_y) + sp.kron(M_x, I_y)).tocsc()
+
+    def kinetic(self, modes: int) -> sp.csc_matrix:
+        """``(grad phi, grad phi')`` among the first `modes` functions of each direction: the mass of their velocities."""
+        m = tuple(min(modes, n) for n in self.shape)
+        (M_x, K_x, _), (M_y, K_y, _) = self._grams(*m)
+        return (sp.kron(K_x, M_y) + sp.kron(M_x, K_y)).tocsc()
+
+    def _grams(self, mx: int, my: int) -> list[list[sp.csr_matrix]]:
+        """For each direction the products in L2 of its first functions, of their first and of their second derivatives."""
         grams = []
         for basis, m in zip(self.bases, (mx, my), strict=True):
             nodes, weights = basis.gauss(basis.size)
             T = basis.tables(nodes, 3)[:, :, HERMITE : HERMITE + m]
             grams.append([_sparse(table.T @ (weights[:, None] * table)) for table in T])
-        (M_x, K_x, I_x), (M_y, K_y, I_y) = grams
-        return (sp.kron(I_x, M_y) + 2 * sp.kron(K_x, K_y) + sp.kron(M_x, I_y)).tocsc()
+        return grams
 
     def _boundary_coefficients(self) -> Array:
         """R on the boundary: the data less what S brings; the corners belong to two sides, which must agree there."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
 from solvers.arguments import number, shown, whole
+from solvers.flow.stability import Stability, leading
 from solvers.flow.streamfunction.galerkin import StreamfunctionGalerkin, StreamfunctionProblem
 from solvers.flow.streamfunction.jet import StreamJet
 from solvers.flow.streamfunction.legendre import HERMITE
@@ -32,9 +36,10 @@ class StreamfunctionFlow:
     ----------
     galerkin, state : the discrete equation and the coefficients that solve it; after a failure of the continuation the last that were
         found, whose viscosity is ``galerkin.problem.viscosity``.
-    status : SUCCESS if and only if the recomputed residual at the viscosity and degree asked for meets the tolerance.
+    status : SUCCESS if and only if the recomputed residual at the viscosity and degree asked for meets the tolerance. That says nothing
+        of stability: see `stability`.
     viscosity : what was asked for.
-    residual_norms : of Newton's method at the degree asked for, relative to ``viscosity ||Laplacian R||`` of the guess.
+    residual_norms : of Newton's method at the degree asked for, relative to ``viscosity ||Laplacian R||`` of the guess where that is not 0.
     newton_iterations, gmres_iterations, factorizations : costs, continuation included.
     notes : sentences that a reader of the solution must know.
     """
@@ -73,6 +78,32 @@ class StreamfunctionFlow:
             raise SolverError(f"steady flow: {self.status.name}: {self.diagnosis}")
         return self
 
+    def stability(self, *, shift: float | None = None, count: int = 40, modes: int = COARSE - HERMITE + 1) -> Stability:
+        """Whether disturbances made of the first `modes` functions of each direction grow, by the eigenvalues nearest to `shift`.
+
+        Polynomials that do not resolve the disturbances may show growth where there is none, or hide it: repeat with more of them.
+
+        Parameters
+        ----------
+        shift : about the largest angular frequency to look for; None takes four times the mean magnitude of the vorticity.
+        count : of eigenvalues.
+        modes : a dense matrix of ``modes^2`` rows is factorised.
+
+        Raises
+        ------
+        TypeError, ValueError, SolverError : see `solvers.flow.stability.leading`.
+        """
+        if whole("modes", modes) < 1:
+            raise ValueError(f"modes is {modes}; it must be at least 1")
+        galerkin = self.galerkin
+        jacobian, mass = galerkin.jacobian(self.state, modes), galerkin.kinetic(modes)
+
+        def solve(sigma: float) -> Callable[[Array], Array]:
+            factors = scipy.linalg.lu_factor(jacobian + (sigma * mass).toarray())
+            return lambda b: np.asarray(scipy.linalg.lu_solve(factors, b))
+
+        return leading(solve, spla.aslinearoperator(mass), galerkin.mean_shear(self.state), shift, count)
+
 
 def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: float = 1e-11, coarse: int = COARSE) -> StreamfunctionFlow:
     """Solve the steady Navier-Stokes equations in a rectangle with velocity prescribed on its sides.
@@ -86,6 +117,8 @@ def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: f
     rtol : see above.
     coarse : degree at which the flow is followed from Stokes flow to `problem.viscosity`; also the number of modes that are factorised
         as dense matrices, of ``coarse^2`` rows.
+
+    A steady state is found whether it is stable or not, and `StreamfunctionFlow.stability` tells which.
 
     Raises
     ------
@@ -102,7 +135,7 @@ def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: f
     if found.result.status is NewtonStatus.SUCCESS and degree > coarse:
         found = follower.refine(found, degree)
     return StreamfunctionFlow(
-        found.galerkin, found.result.state, found.result.status, problem.viscosity, np.array(found.result.residual_norms) / found.scale,
+        found.galerkin, found.result.state, found.result.status, problem.viscosity, np.array(found.result.residual_norms) / (found.scale or 1.0),
         follower.newton_iterations, follower.gmres_iterations, follower.factorizations,
     )  # fmt: skip
 
@@ -130,7 +163,7 @@ class _Continuation:
         while found.result.status is NewtonStatus.SUCCESS and found.galerkin.problem.viscosity > target:
             nearer = self._at(max(target, found.galerkin.problem.viscosity / factor))
             attempt = self._newton(nearer, nearer.projection(found.galerkin, found.result.state))
-            log.info("viscosity %.4g: %s in %d steps", nearer.problem.viscosity, attempt.result.status.name, attempt.result.iterations)
+            log.debug("viscosity %.4g: %s in %d steps", nearer.problem.viscosity, attempt.result.status.name, attempt.result.iterations)
             if attempt.result.status is NewtonStatus.SUCCESS:
                 found = attempt
             elif factor > _SMALLEST:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 
 import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
 from solvers.arguments import finites, number, shown, whole
+from solvers.flow.stability import Stability, leading
 from solvers.flow.taylor_hood.problem import Flow
 from solvers.flow.taylor_hood.saddle import SaddlePoint
 from solvers.flow.taylor_hood.spaces import TaylorHood
@@ -37,14 +40,16 @@ class SteadyFlow:
 
     Attributes
     ----------
+    flow : what was solved for.
     state : the flow; after a failure the last one that converged, whose viscosity is ``state.viscosity``.
-    status : SUCCESS where the residual norm met the tolerance at every viscosity.
+    status : SUCCESS where the residual norm met the tolerance at every viscosity. That says nothing of stability: see `stability`.
     viscosities : that were tried; the last one is that of the flow, or the one that failed.
     residual_norms : for each of them the Euclidean norms of the residual, from the initial guess on.
     unknowns : number of velocity and pressure values that were solved for.
     fill : entries in the factors of the last matrix.
     """
 
+    flow: Flow
     state: FlowState
     status: SteadyStatus
     viscosities: tuple[float, ...]
@@ -68,6 +73,31 @@ class SteadyFlow:
             )
         return self
 
+    def stability(self, *, shift: float | None = None, count: int = 40) -> Stability:
+        """Whether disturbances of `state` grow, by the `count` eigenvalues of the discrete equations nearest to `shift`.
+
+        It costs one factorisation and some hundreds of solves with it. On a mesh that does not resolve the flow it speaks of the
+        discrete flow alone.
+
+        Parameters
+        ----------
+        shift : about the largest angular frequency to look for; None takes four times the root mean square of the velocity's gradient.
+
+        Raises
+        ------
+        TypeError, ValueError, SolverError : see `solvers.flow.stability.leading`.
+        """
+        state, spaces = self.state, self.state.spaces
+        saddle = SaddlePoint(spaces, self.flow)
+        mass = sp.block_diag([spaces.mass, spaces.mass, sp.csr_matrix((spaces.pressure.n,) * 2)], format="csr")[saddle.free][:, saddle.free]
+        gradient = np.sqrt(np.sum(state.velocity * (spaces.stiffness @ state.velocity)) / spaces.mass.sum())
+
+        def solve(sigma: float) -> Callable[[Array], Array]:
+            factors = saddle.factorize(spaces.jacobian(state.viscosity, state.velocity, reaction=sigma))
+            return lambda b: np.asarray(factors.solve(b))
+
+        return leading(solve, spla.aslinearoperator(mass), float(gradient), shift, count)
+
 
 def steady_flow(
     flow: Flow,
@@ -82,7 +112,8 @@ def steady_flow(
     """Solve ``(u . grad) u - nu lap u + grad p = f``, ``div u = 0``.
 
     Newton's method with an exact Jacobian, damped steps, and a sparse LU factorisation in nested dissection order. Each viscosity starts
-    from the flow of the one before, the first from the Stokes flow.
+    from the flow of the one before, the first from the Stokes flow. A steady state is found whether it is stable or not, and
+    `SteadyFlow.stability` tells which.
 
     Parameters
     ----------
@@ -126,10 +157,10 @@ def steady_flow(
         fill = used or fill
         if not history[-1] <= rtol * rest:
             assert state is not None
-            return SteadyFlow(state, SteadyStatus.DIVERGED, stages[: k + 1], tuple(norms), len(saddle.free), fill)
+            return SteadyFlow(flow, state, SteadyStatus.DIVERGED, stages[: k + 1], tuple(norms), len(saddle.free), fill)
         x, state = found, stage.state(found)
     assert state is not None
-    return SteadyFlow(state, SteadyStatus.SUCCESS, stages, tuple(norms), len(saddle.free), fill)
+    return SteadyFlow(flow, state, SteadyStatus.SUCCESS, stages, tuple(norms), len(saddle.free), fill)
 
 
 @dataclass(frozen=True, eq=False)
