@@ -31,6 +31,7 @@ def test_steady_cylinder_passes() -> None:
 
 def test_forces_from_surface_gradients_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the mesh on which the residual gives the lift to 0.2 %, the surface integral of the stress misses it by 6 %."""
+    monkeypatch.setattr(dfg_2d1, "check_between", lambda *_: None)  # coarser than the case's other gates allow
     assert not {"|drag coefficient / reference - 1|", "|lift coefficient / reference - 1|"} & set(failed(dfg_2d1.run(cells=4)))
     monkeypatch.setattr(FlowState, "wall_force", FlowState.wall_force_by_stress)
     assert {"|drag coefficient / reference - 1|", "|lift coefficient / reference - 1|"} <= set(failed(dfg_2d1.run(cells=4)))
@@ -38,7 +39,7 @@ def test_forces_from_surface_gradients_fail(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_normalisation_by_the_peak_velocity_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dfg_2d1, "coefficients", lambda force, peak: 2 * force / (peak**2 * 0.1))
-    assert len(failed(dfg_2d1.run(cells=4))) >= 2
+    assert len(failed(dfg_2d1.run())) >= 2
 
 
 def test_step_passes_on_a_coarse_mesh() -> None:
@@ -66,7 +67,7 @@ def test_weak_grading_loses_the_order(grading: dict, failures: int, monkeypatch:
     assert len(failed(poisson_lshape.run(grids=3))) >= failures
 
 
-@pytest.mark.parametrize("options", [{"cells": 2}, {"degree": 1}])
+@pytest.mark.parametrize("options", [{"cells": 4}, {"degree": 2}])
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(InputError, match="out of range"):
         dfg_2d1.run(**options)

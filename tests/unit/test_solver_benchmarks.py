@@ -51,7 +51,12 @@ def test_an_interpreter_without_petsc_is_no_error(tmp_path: Path) -> None:
     assert petsc.solve([(A, b)], rtol=1e-8, python=str(tmp_path / "nowhere")) == {}
     outcome = petsc.solve([(A, b)], rtol=1e-8, python=sys.executable)
     assert outcome == {} or all("PETSc" in name for name in outcome)
-    assert darcy._missing({"64 x 64": {"multigrid_cg": {}}}) == ["petsc4py"]
+    reason = petsc.missing(str(tmp_path / "nowhere"))
+    assert reason is not None
+    assert "nowhere cannot be run: No such file" in reason
+    without = petsc.missing(sys.executable)
+    assert (without is None) == bool(outcome)
+    assert without is None or "cannot import petsc4py, give one that can to --petsc-python: ModuleNotFoundError" in without
 
 
 def test_what_petsc_writes_is_read_back(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ class TestMarch:
         np.testing.assert_allclose(flow.to_velocity(found.last_good)[0].max(), 3.75, rtol=1e-12)
         assert found.largest_dt == pytest.approx(2.8 / (3 * 3.75), rel=1e-12)
         assert np.isnan(found.states[0]).all()
-        with pytest.raises(SolverError, match=r"ended with CFL after t = 3.75, largest_dt = 0.249: .*dt = None"):
+        with pytest.raises(SolverError, match=r"ended with CFL in step 16, from t = 3.75, largest_dt = 0.249: .*dt = None"):
             found.raise_for_status()
         followed = march(flow, flow.to_state(np.zeros(shape)), [4.0, 16.0]).raise_for_status()
         np.testing.assert_allclose(flow.to_velocity(followed.states[1])[0].max(), 16.0, rtol=1e-12)
@@ -225,7 +225,7 @@ class TestMarch:
         np.testing.assert_array_equal(found.states[1][[0, 2]], expected.states[1][[0, 2]])
         np.testing.assert_array_equal(found.states[0], expected.states[0])
         assert np.isnan(found.states[1][1]).all()
-        with pytest.raises(SolverError, match=r"row 1 ended with NONFINITE after t = 0.2"):
+        with pytest.raises(SolverError, match=r"row 1 ended with NONFINITE in step 3, from t = 0.2"):
             found.raise_for_status()
 
     def test_limit_on_steps(self):

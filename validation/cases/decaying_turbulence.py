@@ -2,7 +2,7 @@
 
 Without forcing ``dE/dt = -2 nu Z`` and ``dZ/dt = -2 nu P``, P being the palinstrophy ``<|grad w|^2> / 2``. The centroid of the energy
 spectrum moves to longer waves, since the enstrophy goes faster than the energy (McWilliams, J. Fluid Mech. 146 (1984)). A steep spectrum
-between k^-3 and k^-6 is what such flows show; it is drawn, not gated.
+between k^-3, the cascade of enstrophy (Kraichnan, Phys. Fluids 10 (1967)), and k^-6 is what such flows show; it is drawn, not gated.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def run(*, resolution: int = 128, seed: int = 0) -> CheckReport:
     k, spectra = flow.spectrum(states[[0, -1]])
     shown = k <= flow.largest[0]
     curves = {f"t = {t:g}": (k[shown], e[shown]) for t, e in zip((0.5, 0.5 + END), spectra, strict=True)}
+    curves["k^-3"] = _cascade(k[shown], spectra[0][shown])
     shares = {name: (clock, held / held[0]) for name, held in (("energy", energy), ("enstrophy", enstrophy))}
     figures = [
         lines("Spectrum of energy", "wavenumber", "E(k)", curves, log="xy"),
@@ -49,6 +50,13 @@ def run(*, resolution: int = 128, seed: int = 0) -> CheckReport:
         field("Vorticity at t = 10.5", "vorticity", grid.centers(0), grid.centers(1), flow.to_vorticity(states[-1]).T),
     ]
     return CheckReport("decaying-turbulence", checks, time.perf_counter() - began, {"figures": figures})
+
+
+def _cascade(k: Array, spectrum: Array) -> tuple[Array, Array]:
+    """A line of slope -3 that touches the spectrum from above, from its peak on."""
+    peak = int(spectrum.argmax())
+    level = float((spectrum[peak:] * k[peak:] ** 3).max())
+    return k[peak:], level * k[peak:] ** -3.0
 
 
 def judge(energy: Array, enstrophy: Array, palinstrophy: Array) -> list[Check]:

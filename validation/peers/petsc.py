@@ -33,6 +33,18 @@ class PeerSolve:
     products: int
 
 
+def missing(python: str = sys.executable) -> str | None:
+    """Why PETSc cannot be compared with; None where `python` can import petsc4py."""
+    try:
+        found = subprocess.run([python, "-c", "from petsc4py import PETSc"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"{python} cannot be run: {error.strerror}"
+    if found.returncode == 0:
+        return None
+    reason = (found.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+    return f"{python} cannot import petsc4py, give one that can to --petsc-python: {reason}"
+
+
 def solve(systems: Systems, *, rtol: float, python: str = sys.executable) -> dict[str, list[PeerSolve]]:
     """Solve symmetric positive definite systems by multigrid; an empty dict where `python` cannot import petsc4py.
 

@@ -45,6 +45,7 @@ class MACStatus(Enum):
     UNSTABLE_STEP = "dt is larger than the scheme is stable with: take dt=None, or the largest step that the diagnosis gives"
     NONFINITE = "the velocity became NaN or infinite: look at the initial state, the force and the sides at that time"
     IMBALANCE = "more flows in through the sides than out: balance their velocities, or let one side be an Outflow"
+    PRESSURE = "iterations for the pressure around solids did not converge: take shorter steps, or look at the force at that time"
     MAX_STEPS = "the limit on steps was reached first: raise max_steps, or end earlier"
 
 
@@ -61,7 +62,7 @@ class MACHistory:
     status : how it ended.
     steps : time steps taken.
     rate : largest ``|du/dt|`` (and of the scalar) of the discrete equations at the last time, over the largest velocity there; zero for a
-        steady state, NaN where the march ended in NONFINITE or IMBALANCE.
+        steady state, NaN where the march ended in NONFINITE, IMBALANCE or PRESSURE.
     diagnosis : the sentence of the status, with figures.
     info : ``smallest_dt``, ``largest_dt``, ``pressure_iterations``.
     """
@@ -130,7 +131,7 @@ def march_mac(
     Raises
     ------
     TypeError, ValueError : for an argument that makes no sense.
-    SolverError : iterations for the pressure did not converge; only around solids in space, where there are iterations.
+    SolverError : iterations for the pressure of the state at the start did not converge; only around solids in space, where there are any.
 
     Examples
     --------
@@ -244,8 +245,10 @@ class _March:
                 return MACStatus.UNSTABLE_STEP, _unstable(self.dt or dt, dt, stepper.t, t1, largest)
             try:
                 moved = stepper.step(dt, target, measure=self.steady_rate > 0)
-            except Imbalance as error:
-                return MACStatus.IMBALANCE, str(error)
+            except (Imbalance, SolverError) as error:
+                stepper.forget_step()
+                status = MACStatus.IMBALANCE if isinstance(error, Imbalance) else MACStatus.PRESSURE
+                return status, f"{error} (from t = {stepper.t:.6g} to {target:.6g})"
             if not moved:
                 return MACStatus.NONFINITE, f"{MACStatus.NONFINITE.value} (from t = {stepper.t:.6g} to {target:.6g})"
             count, self.steps = count + 1, self.steps + 1
@@ -272,7 +275,7 @@ class _March:
             "largest_dt": self.used[1],
             "pressure_iterations": stepper.pressure.iterations,
         }
-        good = status not in (MACStatus.NONFINITE, MACStatus.IMBALANCE)
+        good = status not in (MACStatus.NONFINITE, MACStatus.IMBALANCE, MACStatus.PRESSURE)
         rate = stepper.rate_now() if good else math.nan
         pressure = np.stack([state.pressure for state in saved])
         ts = np.array([state.t for state in saved])

@@ -149,12 +149,17 @@ class Stepper:
                 change = kernels.largest_change(target, source, self.first, self.last) / weight
             source = target
         if not self._survey(source):
-            self.values.update(t0)
+            self.forget_step()
             return False
         self.u, self.spare, self.t, self.dt = source, begun, t1, dt
         if measure:
             self.rate = change / max(float(self.speeds.max()), _TINY)
         return True
+
+    def forget_step(self) -> None:
+        """Clean up after a step that failed: the state is the one before it."""
+        self.values.update(self.t)
+        self.tendency.fill(0.0)  # what is not finite there would outlive a factor of zero
 
     def advance(self, target: Array, source: Array, decay: float, weight: float) -> None:
         """``tendency = decay tendency + F(source)``, ``target = source + weight tendency``, neither projected nor with its sides."""

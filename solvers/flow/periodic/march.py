@@ -43,8 +43,8 @@ class FlowTrajectory:
     ts : times asked for, shape (T,).
     states : at these times, T arrays or tensors of the initial state's shape; NaN from where a row ended early.
     row_status : one `FlowStatus` a row, an object array of the batch's shape.
-    last_good : for each row its last state that was finite and that its step was allowed for, with the times `last_times`.
-    last_times : the batch's shape.
+    last_good : for each row its last state that was finite, in the state's shape: what `march` may go on from.
+    last_times, last_steps : when that was, and the steps that led there; the batch's shape.
     largest_dt : for each row the largest step that the method's limit allowed on the way; the batch's shape.
     steps, evaluations : steps taken, and calls of the nonlinear terms, each with the whole batch.
     """
@@ -54,6 +54,7 @@ class FlowTrajectory:
     row_status: NDArray[np.object_]
     last_good: Any
     last_times: NDArray[np.float64]
+    last_steps: NDArray[np.int64]
     largest_dt: NDArray[np.float64]
     steps: int
     evaluations: int
@@ -73,8 +74,8 @@ class FlowTrajectory:
         """Return self after a success; raise `SolverError` with the diagnosis otherwise."""
         if self.status is not FlowStatus.SUCCESS:
             row = np.flatnonzero(self.row_status.ravel() != FlowStatus.SUCCESS)[0]
-            time, largest = self.last_times.ravel()[row], self.largest_dt.ravel()[row]
-            what = f"row {row} ended with {self.status.name} after t = {time:g}, largest_dt = {largest:.3g}"
+            time, steps, largest = (one.ravel()[row] for one in (self.last_times, self.last_steps, self.largest_dt))
+            what = f"row {row} ended with {self.status.name} in step {steps + 1}, from t = {time:g}, largest_dt = {largest:.3g}"
             raise SolverError(f"{what}: {self.status.value}")
         return self
 
@@ -146,7 +147,7 @@ class _March:
         self.history: Any = None
         self.status = np.full(batch, FlowStatus.SUCCESS, dtype=object)
         self.alive = np.ones(batch, bool)
-        self.last_times, self.largest_dt = np.zeros(batch), np.full(batch, np.inf)
+        self.last_times, self.last_steps, self.largest_dt = np.zeros(batch), np.zeros(batch, np.int64), np.full(batch, np.inf)
         self.steps = self.evaluations = 0
 
     def run(self, ts: Array, max_steps: int) -> FlowTrajectory:
@@ -156,8 +157,8 @@ class _March:
                 self._advance(start, end, max_steps)
                 states.append(self._masked(self.y, math.nan))
         self.last_good = self._where(self.alive, self.y, self.last_good)
-        self.last_times[self.alive] = self.t
-        ended = (self.status, self.last_good, self.last_times, self.largest_dt)
+        self.last_times[self.alive], self.last_steps[self.alive] = self.t, self.steps
+        ended = (self.status, self.last_good, self.last_times, self.last_steps, self.largest_dt)
         return FlowTrajectory(ts, states, *ended, self.steps, self.evaluations)
 
     def _advance(self, start: float, end: float, max_steps: int) -> None:
@@ -207,6 +208,7 @@ class _March:
         if ending.any():
             self.last_good = self._where(~ending, self.last_good, state)
             self.status[ending], self.last_times[ending] = status, t
+            self.last_steps[ending] = self.steps - (status is FlowStatus.NONFINITE)  # which the step just taken led to
             self.alive = self.alive & ~ending
 
     def _masked(self, values: Any, fill: float) -> Any:

@@ -70,8 +70,8 @@ class NaturalConvection:
         if self.prandtl_number != AIR or self.rayleigh_number <= UNSTABLE_ABOVE:
             return ()
         return (
-            f"the steady flow at Ra = {self.rayleigh_number:g} is unstable: in air the flow becomes unsteady near Ra = {UNSTABLE_ABOVE:.3g}, "
-            "so compare only with steady solutions",
+            f"the steady flow at Ra = {self.rayleigh_number:g} is unstable: in air the flow becomes unsteady near "
+            f"Ra = {UNSTABLE_ABOVE:.3g}, so compare only with steady solutions",
         )
 
     def raise_for_status(self) -> NaturalConvection:

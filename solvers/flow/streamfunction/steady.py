@@ -109,7 +109,8 @@ def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: f
     """Solve the steady Navier-Stokes equations in a rectangle with velocity prescribed on its sides.
 
     Stops at ``||residual||_2 <= rtol viscosity ||Laplacian R||``, with R of the guess, and the residual tested with functions that are
-    orthonormal in the second derivatives of each direction.
+    orthonormal in the second derivatives of each direction. A steady state is found whether it is stable or not, and
+    `StreamfunctionFlow.stability` tells which.
 
     Parameters
     ----------
@@ -117,8 +118,6 @@ def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: f
     rtol : see above.
     coarse : degree at which the flow is followed from Stokes flow to `problem.viscosity`; also the number of modes that are factorised
         as dense matrices, of ``coarse^2`` rows.
-
-    A steady state is found whether it is stable or not, and `StreamfunctionFlow.stability` tells which.
 
     Raises
     ------
@@ -135,7 +134,8 @@ def solve_streamfunction(problem: StreamfunctionProblem, degree: int, *, rtol: f
     if found.result.status is NewtonStatus.SUCCESS and degree > coarse:
         found = follower.refine(found, degree)
     return StreamfunctionFlow(
-        found.galerkin, found.result.state, found.result.status, problem.viscosity, np.array(found.result.residual_norms) / (found.scale or 1.0),
+        found.galerkin, found.result.state, found.result.status, problem.viscosity,
+        np.array(found.result.residual_norms) / (found.scale or 1.0),
         follower.newton_iterations, follower.gmres_iterations, follower.factorizations,
     )  # fmt: skip
 
