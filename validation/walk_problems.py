@@ -117,28 +117,29 @@ def _plane() -> dict[str, WalkProblem]:
             lambda x, y: y * (height * x - y / 2) * (height * (1 - x) - y / 2) / height,
             {"dirichlet": 0.0, "source": 1.0},
         ),
-        "square, sin x sin y": _sines(square, 0.0),
+        "square, sin 4x sin 4y": _sines(square, 0.0),
         "flower, exp(x + 2 y), absorption 5": WalkProblem(
             flower,
             lambda x, y: np.exp(x + 2 * y),
             {"dirichlet": lambda x, y: math.exp(x + 2 * y), "absorption": 5.0},
             lambda x, y: (np.exp(x + 2 * y), 2 * np.exp(x + 2 * y)),
         ),
-        "square, sin x sin y, absorption 3": _sines(square, 3.0),
-        "flower, sin x sin y, absorption 2000": _sines(flower, 2000.0),
+        "square, sin 4x sin 4y, absorption 3": _sines(square, 3.0),
+        "flower, sin 4x sin 4y, absorption 2000": _sines(flower, 2000.0),
     }
 
 
 def _sines(boundary: Boundary, absorption: float) -> WalkProblem:
+    """A source that bends much within a ball: a wrong law of radii has a wrong mean of it, as it would not have of a harmonic one."""
     return WalkProblem(
         boundary,
-        lambda x, y: np.sin(x) * np.sin(y),
+        lambda x, y: np.sin(4 * x) * np.sin(4 * y),
         {
-            "dirichlet": lambda x, y: math.sin(x) * math.sin(y),
-            "source": lambda x, y: (2 + absorption) * math.sin(x) * math.sin(y),
+            "dirichlet": lambda x, y: math.sin(4 * x) * math.sin(4 * y),
+            "source": lambda x, y: (32 + absorption) * math.sin(4 * x) * math.sin(4 * y),
             "absorption": absorption,
         },
-        lambda x, y: (np.cos(x) * np.sin(y), np.sin(x) * np.cos(y)),
+        lambda x, y: (4 * np.cos(4 * x) * np.sin(4 * y), 4 * np.sin(4 * x) * np.cos(4 * y)),
     )
 
 
@@ -203,8 +204,8 @@ def _hole(boundary: Boundary, absorption: float) -> WalkProblem:
 def _space() -> dict[str, WalkProblem]:
     cube, corner = prism(SQUARE), prism(CORNER)
     walls = {
-        1: lambda x, y, z: math.cos(x) * math.sin(y) * math.sin(z),
-        5: lambda x, y, z: math.sin(x) * math.sin(y) * math.cos(z) + 1,
+        1: lambda x, y, z: 3 * math.cos(3 * x) * math.sin(3 * y) * math.sin(3 * z),
+        5: lambda x, y, z: 3 * math.sin(3 * x) * math.sin(3 * y) * math.cos(3 * z) + 1,
     }
     return {
         "cube, x^2 + y^2 - 2 z^2": WalkProblem(
@@ -218,9 +219,9 @@ def _space() -> dict[str, WalkProblem]:
             lambda x, y, z: 1 / np.sqrt((x + 0.5) ** 2 + (y + 0.5) ** 2 + (z - 0.5) ** 2),
             {"dirichlet": lambda x, y, z: 1 / math.sqrt((x + 0.5) ** 2 + (y + 0.5) ** 2 + (z - 0.5) ** 2)},
         ),
-        "cube, sin x sin y sin z + z": _sines_in_space(cube, 0.0, None),
-        "cube, sin x sin y sin z + z, absorption 4": _sines_in_space(cube, 4.0, None),
-        "cube, sin x sin y sin z + z, absorption 200": _sines_in_space(cube, 200.0, None),
+        "cube, sin 3x sin 3y sin 3z + z": _sines_in_space(cube, 0.0, None),
+        "cube, sin 3x sin 3y sin 3z + z, absorption 4": _sines_in_space(cube, 4.0, None),
+        "cube, sin 3x sin 3y sin 3z + z, absorption 200": _sines_in_space(cube, 200.0, None),
         "cube, flux through two faces": _sines_in_space(cube, 0.0, walls),
         "cube, flux through two faces, absorption 4": _sines_in_space(cube, 4.0, walls),
         "walls at a reentrant edge, r^(2/3) cos(2 t / 3)": WalkProblem(
@@ -235,14 +236,21 @@ def _space() -> dict[str, WalkProblem]:
 
 
 def _sines_in_space(boundary: Boundary, absorption: float, walls: Mapping[int, Any] | None) -> WalkProblem:
+    def u(x: float, y: float, z: float) -> float:
+        return math.sin(3 * x) * math.sin(3 * y) * math.sin(3 * z) + z
+
+    def gradient(x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
+        (sx, cx), (sy, cy), (sz, cz) = ((np.sin(3 * t), 3 * np.cos(3 * t)) for t in (x, y, z))
+        return cx * sy * sz, sx * cy * sz, sx * sy * cz + 1
+
     return WalkProblem(
         boundary,
-        lambda x, y, z: np.sin(x) * np.sin(y) * np.sin(z) + z,
+        lambda x, y, z: np.sin(3 * x) * np.sin(3 * y) * np.sin(3 * z) + z,
         {
-            "dirichlet": lambda x, y, z: math.sin(x) * math.sin(y) * math.sin(z) + z,
-            "source": lambda x, y, z: (3 + absorption) * math.sin(x) * math.sin(y) * math.sin(z) + absorption * z,
+            "dirichlet": u,
+            "source": lambda x, y, z: (27 + absorption) * math.sin(3 * x) * math.sin(3 * y) * math.sin(3 * z) + absorption * z,
             "absorption": absorption,
             "neumann": walls,
         },
-        lambda x, y, z: (np.cos(x) * np.sin(y) * np.sin(z), np.sin(x) * np.cos(y) * np.sin(z), np.sin(x) * np.sin(y) * np.cos(z) + 1),
+        gradient,
     )

@@ -45,10 +45,10 @@ def test_gradients_of_closed_forms(name):
 @pytest.mark.parametrize(
     ("name", "argument", "wrong"),
     [
-        ("square, sin x sin y", "source", lambda x, y: 1.6 * math.sin(x) * math.sin(y)),
-        ("square, sin x sin y", "dirichlet", lambda x, y: 0.97 * math.sin(x) * math.sin(y)),
+        ("square, sin 4x sin 4y", "source", lambda x, y: 31 * math.sin(4 * x) * math.sin(4 * y)),
+        ("square, sin 4x sin 4y", "dirichlet", lambda x, y: 0.03 + math.sin(4 * x) * math.sin(4 * y)),
         ("flower, exp(x + 2 y), absorption 5", "absorption", 4.5),
-        ("cube, sin x sin y sin z + z, absorption 200", "absorption", 190.0),
+        ("cube, sin 3x sin 3y sin 3z + z, absorption 200", "absorption", 190.0),
         ("walls at a reentrant corner, r^(2/3) cos(2 t / 3)", "neumann", {0: 0.5, 5: 0.0}),
         ("cube, flux through two faces", "neumann", {1: 0.0, 5: 1.0}),
     ],
