@@ -1,4 +1,4 @@
-"""Optimizers on residuals of equations, side by side: Poisson as published, deeper networks, heat, Burgers, and what breaks them.
+"""Optimizers side by side: Poisson as published, deeper networks, heat, Burgers, regression in mini-batches, softmax, what breaks them.
 
 Poisson as published is the problem of the benchmark of KFAC for PINNs (Dangel, Mueller and Zeinhofer 2024; its CSV files): the solution
 ``sin(pi x) sin(pi y)``, 64 tanh units, 900 interior and 120 boundary points whose data enter the loss; here interior points are the
@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor, nn
-from torch.func import hessian
+from torch.func import grad, hessian
 
 from sciml.checks import Check, CheckReport
 from sciml.models.pinn import PINN, EquationResiduals, collocation
 from sciml.optimizers import (
+    SPRING,
     SSBFGS,
     FixedStep,
     GaussNewton,
@@ -86,7 +88,7 @@ def run(*, seeds: int = 5, steps: int = 100, robustness: int = 20, burgers_steps
     checks: list[Check] = []
     details: dict[str, Any] = {"published RMSE, Poisson as published, 1000 s on an RTX 6000": PUBLISHED}
     with one_core():
-        for part in (_published, _deep, _heat, _linear):
+        for part in (_published, _deep, _heat, _linear, _regression, _softmax):
             checks += part(seeds, steps, details)
         if burgers_steps:
             checks += _burgers(burgers_steps, details)
@@ -225,6 +227,64 @@ def _linear(seeds: int, steps: int, details: dict[str, Any]) -> list[Check]:
     return [Check(what, figures["dense"], "<=", 1e-5, reference="numpy.linalg.lstsq", status="peer")]
 
 
+def _regression(seeds: int, steps: int, details: dict[str, Any]) -> list[Check]:
+    """A curve learnt from mini-batches of 64 of 512 points, three times `steps` of them."""
+    x = torch.linspace(-1, 1, 512, dtype=torch.float64)[:, None]
+    y = torch.sin(3 * math.pi * x) * torch.exp(-(x**2)) + 0.3 * x
+    makes: dict[str, Make] = {"Sven": lambda n: Sven(n.named_parameters()), **{name: _RESIDUAL[name] for name in ("Sven as published",)}}
+    makes |= {"SPRING": lambda n: SPRING(n.named_parameters()), "Adam": _SCALAR["Adam"]}
+    table: dict[str, list[float]] = {name: [] for name in makes}
+    for name, make in makes.items():
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            network = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1)).double()
+            optimizer, draw = make(network), torch.Generator().manual_seed(seed)
+            for _ in range(3 * steps):
+                rows = torch.randperm(len(x), generator=draw)[:64]
+                batch = PointResiduals(network, {"data": Term(lambda u, z, value: u(z) - value, x[rows], (y[rows],))})
+                _step(optimizer, network, batch)
+            with torch.no_grad():
+                table[name].append(float((network(x) - y).square().mean().sqrt()))
+    details["regression in mini-batches, RMSE"] = table
+    middle = {name: statistics.median(errors) for name, errors in table.items()}
+    return [Check(f"regression, {3 * steps} mini-batches: RMSE of Adam over Sven's", middle["Adam"] / middle["Sven"], ">=", 10.0,
+                  reference="same network and batches, same run", status="peer")]  # fmt: skip
+
+
+def _softmax(seeds: int, steps: int, details: dict[str, Any]) -> list[Check]:
+    """A convex classification, columns of very different size, against the minimum by SciPy's trust region with exact Hessians."""
+    draw = torch.Generator().manual_seed(0)
+    X = torch.randn(400, 10, dtype=torch.float64, generator=draw) * torch.logspace(0, -2, 10, dtype=torch.float64)
+    X = torch.cat([X, torch.ones(400, 1, dtype=torch.float64)], dim=1)
+    noise = 0.5 * torch.randn(400, 5, dtype=torch.float64, generator=draw)
+    y = (X @ (3 * torch.randn(11, 5, dtype=torch.float64, generator=draw)) + noise).argmax(dim=1)
+
+    def loss(w: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(X @ w.reshape(11, 5), y) + 1e-5 * w.square().sum()
+
+    def of_arrays(derivative: Callable[[Tensor], Tensor]) -> Callable[[Array], Array]:
+        return lambda w: derivative(torch.from_numpy(w)).detach().numpy()
+
+    slope, curvature = of_arrays(grad(loss)), of_arrays(hessian(loss))
+    best = minimize(of_arrays(loss), np.zeros(55), jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-13})
+    taken = {}
+    for name, make in (("SSBroyden", SSBroyden), ("SSBFGS", SSBFGS)):
+        w = torch.zeros(55, dtype=torch.float64, requires_grad=True)
+        optimizer = make([w])
+
+        def closure(w: Tensor = w, optimizer: torch.optim.Optimizer = optimizer) -> Tensor:
+            optimizer.zero_grad()
+            value = loss(w)
+            value.backward()
+            return value.detach()
+
+        taken[name] = next((k for k in range(1, 1000) if optimizer.step(closure) - best.fun < 1e-10), 1000)
+    details["softmax: steps to the minimum, within 1e-10"] = taken
+    reference = "scipy.optimize.minimize, trust-exact"
+    what = "softmax: steps of SSBroyden to the minimum, within 1e-10"
+    return [Check(what, taken["SSBroyden"], "<=", 100, reference=reference, status="peer")]
+
+
 def _burgers(steps: int, details: dict[str, Any]) -> list[Check]:
     """Viscosity 0.01 / pi from -sin(pi x), against the integral of Cole and Hopf."""
     nu = 0.01 / math.pi
@@ -322,16 +382,21 @@ def _warmed_up(task: Task, steps: int, seed: int, **settings: Any) -> Row:
 
 def _trained(task: Task, make: Make, steps: int, seed: int, limit: float = math.inf) -> Row:
     """Train by one optimizer."""
-    optimizer, parameters = make(task.network), dict(task.network.named_parameters())
+    optimizer = make(task.network)
+    return _until(task, lambda _: _step(optimizer, task.network, task.residuals), steps, seed, limit)
+
+
+def _step(optimizer: torch.optim.Optimizer, network: nn.Module, residuals: Any) -> float:
+    """One step on the residuals, or on their mean square; returns the loss before it."""
 
     def scalar() -> Tensor:
         optimizer.zero_grad()
-        r = task.residuals(parameters)
+        r = residuals(dict(network.named_parameters()))
         (r @ r).backward()
         return (r @ r).detach()
 
-    closure: Any = task.residuals if getattr(optimizer, "requires_residuals", False) else scalar
-    return _until(task, lambda _: float(optimizer.step(closure)), steps, seed, limit)
+    closure: Any = residuals if getattr(optimizer, "requires_residuals", False) else scalar
+    return float(optimizer.step(closure))
 
 
 def _until(task: Task, step: Callable[[int], float], steps: int, seed: int, limit: float = math.inf) -> Row:
