@@ -138,7 +138,9 @@ def _fast_length(n: int) -> int:
 
 def _methods(recipe: Recipe, system: LinearSystem | SemiDiscrete | MarchedFlow, unknowns: int) -> tuple[tuple[str, ...], str]:
     if isinstance(system, SemiDiscrete):
-        return (METHOD,), "the problem evolves in time"
+        return (
+            METHOD,
+        ), "the problem evolves in time; half of it and more is a second integration, with other steps, that certifies a sample"
     if isinstance(system, MarchedFlow):
         return (FLOW_METHOD,), "a flow, marched to its steady state on a staggered grid"
     if recipe.solver.method != "auto":

@@ -61,6 +61,15 @@ def test_decaying_turbulence():
     assert len(report.checks) == 6
 
 
+def test_the_slope_beside_the_spectrum_is_that_of_the_enstrophy_cascade():
+    k = np.arange(1.0, 40.0)
+    spectrum = k**4 / (1 + k**8)  # rises to k = 1, then falls as k^-4
+    shown, line = decaying_turbulence.cascade(k, spectrum)
+    np.testing.assert_allclose(np.diff(np.log(line)) / np.diff(np.log(shown)), -3.0, rtol=1e-12)
+    assert (line >= spectrum[spectrum.argmax() :] * (1 - 1e-12)).all()
+    assert np.isclose(line, spectrum[spectrum.argmax() :]).any()
+
+
 def test_a_convective_term_of_another_size_moves_the_critical_reynolds_number(monkeypatch):
     right = VorticityFlow.nonlinear_and_rate
 

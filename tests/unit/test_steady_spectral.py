@@ -224,3 +224,10 @@ def test_results_print_as_one_line():
     found = lid_driven_cavity(10.0, degree=16, coarse=12)
     assert repr(found) == f"StreamfunctionFlow(SUCCESS at viscosity 0.1, degree 16, {found.newton_iterations} Newton iterations)"
     assert repr(natural_convection(1e2, degree=8)).startswith("NaturalConvection(SUCCESS at Ra = 100, Pr = 0.71, degree 8, ")
+
+
+def test_a_continuation_is_told_to_who_debugs_it_alone(caplog):
+    caplog.set_level("DEBUG")
+    solve_streamfunction(StreamfunctionProblem(1 / 300, sides={"top": Side(slope=lambda x, y: 16 * (x * (1 - x)) ** 2)}), 16)
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+    assert any("SUCCESS in" in record.message for record in caplog.records)

@@ -42,17 +42,17 @@ def run(*, resolution: int = 128, seed: int = 0) -> CheckReport:
     k, spectra = flow.spectrum(states[[0, -1]])
     shown = k <= flow.largest[0]
     curves = {f"t = {t:g}": (k[shown], e[shown]) for t, e in zip((0.5, 0.5 + END), spectra, strict=True)}
-    curves["k^-3"] = _cascade(k[shown], spectra[0][shown])
+    slope = (*cascade(k[shown], spectra[0][shown]), "dashed")
     shares = {name: (clock, held / held[0]) for name, held in (("energy", energy), ("enstrophy", enstrophy))}
     figures = [
-        lines("Spectrum of energy", "wavenumber", "E(k)", curves, log="xy"),
+        lines("Spectrum of energy", "wavenumber", "E(k)", {**curves, "slope k^-3": slope}, log="xy"),
         lines("Energy and enstrophy over their start", "time", "share", shares),
         field("Vorticity at t = 10.5", "vorticity", grid.centers(0), grid.centers(1), flow.to_vorticity(states[-1]).T),
     ]
     return CheckReport("decaying-turbulence", checks, time.perf_counter() - began, {"figures": figures})
 
 
-def _cascade(k: Array, spectrum: Array) -> tuple[Array, Array]:
+def cascade(k: Array, spectrum: Array) -> tuple[Array, Array]:
     """A line of slope -3 that touches the spectrum from above, from its peak on."""
     peak = int(spectrum.argmax())
     level = float((spectrum[peak:] * k[peak:] ** 3).max())
