@@ -59,7 +59,8 @@ def solve_evolving(recipe: Recipe, parameters: Sample, system: SemiDiscrete) -> 
         what = f"{METHOD} did not meet solver.rtol = {rtol:g} up to t = {problem.times[-1]:g} within the limit on steps"
         raise Unsolved(f"{what}: loosen solver.rtol, let problem.times end earlier, or lower what drives the state")
     if trajectory.status.name != "SUCCESS":
-        raise Unsolved(f"{METHOD} ended with {trajectory.status.name}: {trajectory.status.value}")
+        what = f"{METHOD} ended with {trajectory.status.name} after t = {float(trajectory.reached):g}"
+        raise Unsolved(f"{what}: {trajectory.status.value}; let problem.times end earlier, or lower what drives the state")
     residual = temporal_error(problem, parameters, fields, rtol).relative
     if not residual <= rtol:
         raise Unsolved(f"an integration with other steps differs by {residual:.2e}, more than rtol = {rtol:g}: lower solver.rtol")
@@ -74,7 +75,8 @@ def solve_flow(recipe: Recipe, parameters: Sample, system: MarchedFlow) -> Evolv
     history = march_to_rest(system, rtol)
     seconds = time.perf_counter() - began
     if history.status.name == "MAX_STEPS":
-        raise Unsolved(f"the flow still changes after {history.steps} steps, |du/dt| = {history.rate:.1e}: raise problem.viscosity")
+        when = f"at t = {history.ts[-1]:.4g} after {history.steps} steps"
+        raise Unsolved(f"the flow still changes {when}, |du/dt| = {history.rate:.1e}: raise problem.viscosity")
     if history.status.name != "STEADY":
         raise Unsolved(f"{FLOW_METHOD} ended with {history.status.name}: {history.diagnosis}")
     fields = system.unpack(history)

@@ -1,6 +1,7 @@
 """Datasets of problems that evolve: the time axis, the certificate, what is refused, and what `verify` finds."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -138,6 +139,22 @@ def test_what_cannot_be_trusted_is_not_stored(overrides, message, tmp_path, monk
     monkeypatch.setattr("sciml.discretize.evolution.integrate", _limited(2000))
     with pytest.raises(SolverError, match=message):
         generate(load_recipe("burgers", overrides), tmp_path / "data", samples=10)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_blow_up_on_the_way_is_told_with_its_time_and_not_stored(tmp_path, monkeypatch):
+    """The state becomes infinite between the second time that is kept and the third."""
+    from solvers.integrators import integrate
+
+    def broken(system, *arguments, **options):
+        right = system.nonlinear
+        doomed = replace(system, nonlinear=lambda t, y: right(t, y) * (np.inf if t > 0.55 else 1.0))
+        return integrate(doomed, *arguments, **{**options, "max_steps": 2000})
+
+    monkeypatch.setattr("sciml.discretize.evolution.integrate", broken)
+    recipe = load_recipe("burgers", ["problem.times=[0.25, 0.5, 0.75]", "problem.resolution=64"])
+    with pytest.raises(SolverError, match=r"was not solved: etdrk4 ended with NONFINITE after t = 0\.5: .*let problem\.times end earlier"):
+        generate(recipe, tmp_path / "data", samples=5)
     assert not (tmp_path / "data").exists()
 
 

@@ -42,7 +42,7 @@ def run(*, cells: int = 10, degree: int = 3) -> CheckReport:
     errors = [abs(float(coefficients(one.wall_force("cylinder"), PEAK)[0]) - exact) for one in (coarse, state)]
     order = math.log(errors[0] / errors[1]) / math.log(cells / few)
     difference = pressure_difference(state)
-    stability = result.stability(shift=5.0, count=20)  # a vortex street of this speed would turn at 3 to 4 a second
+    stability = result.stability(shift=2.0, count=20)  # a vortex street of this speed would turn at 3 to 4 a second
     checks = [
         deviation("drag coefficient", drag, 1e-4, CASE, "cd"),
         Check(f"order of the drag, {few} to {cells} cells", order, "in", (float(degree), 2.0 * degree), reference="degree to twice that"),

@@ -56,7 +56,7 @@ PAPER = "Wang et al. 2024"
 PUBLISHED = GCRODR(restart=40, recycle_dim=20)
 RECYCLED = GCRODR()
 RTOL = 1e-5
-COST = "1 to 2 min"
+COST = "about a minute"
 NEAREST = 12  # eigenvalues next to zero that are looked at
 
 
