@@ -77,6 +77,10 @@ FLOWER = [((1 + 0.2 * math.cos(4 * t)) * math.cos(t), (1 + 0.2 * math.cos(4 * t)
 SQUARE = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
 TRIANGLE = [(0.0, 0.0), (1.0, 0.0), (0.5, math.sqrt(3) / 2)]
 HOLE = [(0.4, 0.4), (0.4, 0.6), (0.6, 0.6), (0.6, 0.4)]
+#: A flat hole, and another below it that cannot be seen from above.
+ROOM = [(-0.3, -0.1), (1.3, -0.1), (1.3, 1.1), (-0.3, 1.1)]
+SCREEN = [(0.0, 0.5), (0.0, 0.54), (1.0, 0.54), (1.0, 0.5)]
+HIDDEN = [(0.3, 0.3), (0.3, 0.4), (0.7, 0.4), (0.7, 0.3)]
 #: The reentrant corner, where the interior angle is 3 pi / 2, is the first vertex; its walls are segments 0 and 5.
 CORNER = [(0.0, 0.0), (0.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (-1.0, 0.0)]
 #: A square of which three sides are in five parts each, so that walls see others of their own plane.
@@ -180,10 +184,18 @@ def _plane_with_walls() -> dict[str, WalkProblem]:
         "flux into a hole, sin x exp y + x^2": _hole(hole, 0.0),
         "flux into a hole, absorption 3": _hole(hole, 3.0),
         "flux into a hole, absorption 300": _hole(hole, 300.0),
+        "flux into a screen and a hole behind it": _hole(polygon(ROOM, SCREEN, HIDDEN), 0.0),
     }
 
 
 def _hole(boundary: Boundary, absorption: float) -> WalkProblem:
+    """Rectangular holes, of which all begin at the low corner and go up: their sides are left, top, right and bottom."""
+    flux = (
+        lambda x, y: math.cos(x) * math.exp(y) + 2 * x,
+        lambda x, y: -math.sin(x) * math.exp(y),
+        lambda x, y: -math.cos(x) * math.exp(y) - 2 * x,
+        lambda x, y: math.sin(x) * math.exp(y),
+    )
     return WalkProblem(
         boundary,
         lambda x, y: np.sin(x) * np.exp(y) + x**2,
@@ -191,12 +203,7 @@ def _hole(boundary: Boundary, absorption: float) -> WalkProblem:
             "dirichlet": lambda x, y: math.sin(x) * math.exp(y) + x * x,
             "source": lambda x, y: -2 + absorption * (math.sin(x) * math.exp(y) + x * x),
             "absorption": absorption,
-            "neumann": {
-                4: lambda x, y: math.cos(x) * math.exp(y) + 2 * x,
-                5: lambda x, y: -math.sin(x) * math.exp(y),
-                6: lambda x, y: -math.cos(x) * math.exp(y) - 2 * x,
-                7: lambda x, y: math.sin(x) * math.exp(y),
-            },
+            "neumann": {tag: flux[tag % 4] for tag in range(4, len(boundary.elements))},
         },
     )
 
