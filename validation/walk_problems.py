@@ -79,8 +79,8 @@ TRIANGLE = [(0.0, 0.0), (1.0, 0.0), (0.5, math.sqrt(3) / 2)]
 HOLE = [(0.4, 0.4), (0.4, 0.6), (0.6, 0.6), (0.6, 0.4)]
 #: A flat hole, and another below it that cannot be seen from above.
 ROOM = [(-0.3, -0.1), (1.3, -0.1), (1.3, 1.1), (-0.3, 1.1)]
-SCREEN = [(0.0, 0.5), (0.0, 0.54), (1.0, 0.54), (1.0, 0.5)]
-HIDDEN = [(0.3, 0.3), (0.3, 0.4), (0.7, 0.4), (0.7, 0.3)]
+SCREEN = [(0.0, 0.5), (0.0, 0.52), (1.0, 0.52), (1.0, 0.5)]
+HIDDEN = [(0.02, 0.3), (0.02, 0.46), (0.98, 0.46), (0.98, 0.3)]
 #: The reentrant corner, where the interior angle is 3 pi / 2, is the first vertex; its walls are segments 0 and 5.
 CORNER = [(0.0, 0.0), (0.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (-1.0, 0.0)]
 #: A square of which three sides are in five parts each, so that walls see others of their own plane.

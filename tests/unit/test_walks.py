@@ -26,8 +26,9 @@ def test_the_case_passes():
 def test_closed_forms(name):
     """The checks of the case on fewer points: z in each, their mean square, and their mean."""
     problem = KNOWN[name]
-    x = problem.points(15, 9)
-    found = walk_on_spheres(problem.boundary, x, **problem.data, n_walks=1000, epsilon=1e-5, seed=1)
+    hidden = "hole" in name  # a search for silhouettes that finds none shows less in others
+    x = problem.points(40 if hidden else 15, 9)
+    found = walk_on_spheres(problem.boundary, x, **problem.data, n_walks=2000 if hidden else 1000, epsilon=1e-5, seed=1)
     checks = wos.judged(name, found, problem.exact(*x.T), tests=3 * len(KNOWN))
     assert [check.name for check in checks if not check.passed] == []
     assert found.n_truncated.sum() == 0
@@ -86,7 +87,8 @@ def test_bits_do_not_depend_on_threads_company_order_or_interruptions(name, walk
     alone = walk(problem.boundary, x[[17]], n_walks=60, point_numbers=[17], **given)
     assert bits(alone) == bits(whole, [17])
     assert bits(walk(problem.boundary, x, n_walks=60, **given | {"seed": 8})) != bits(whole)
-    assert len(np.unique(whole.mean)) == whole.mean.size
+    twins = walk(problem.boundary, x[[17, 17]], n_walks=60, **given)
+    assert (twins.mean[0] != twins.mean[1]).all()  # points share no walks
 
 
 def test_errors_fall_like_one_over_the_root_of_the_walks():
