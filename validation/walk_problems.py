@@ -162,6 +162,9 @@ def _plane_with_walls() -> dict[str, WalkProblem]:
         "square between insulated walls, x": WalkProblem(
             parts, lambda x, y: x, {"dirichlet": lambda x, y: x, "neumann": dict.fromkeys((*BELOW, *ABOVE), 0.0)}
         ),
+        "square with a source and three insulated walls, (1 - y^2) / 2": WalkProblem(
+            polygon(SQUARE), lambda x, y: (1 - y**2) / 2, {"dirichlet": 0.0, "source": 1.0, "neumann": {0: 0.0, 1: 0.0, 3: 0.0}}
+        ),
         "square, flux through three sides, exp(x) cos y": WalkProblem(
             parts,
             lambda x, y: np.exp(x) * np.cos(y),
