@@ -44,7 +44,7 @@ Fields = Mapping[str, NDArray[Any]]
 log = logging.getLogger(__name__)
 
 #: By datasets of flows 1.5 min (decaying-turbulence, navier-stokes) to 3 min (cavity) of one core.
-COST = "under a minute; 1 to 3 min for flows, 10 a sample for navier-stokes-1e-4"
+COST = "under a minute; 1 to 3 min for most flows, 5 to 10 for channel-obstacles, 10 a sample for navier-stokes-1e-4"
 RTOL = 1e-10
 LARGEST_ERROR = 0.05
 STAIRCASE_ERROR = 0.1  # solids whose sides are those of cells: a velocity across the channel is small, and bent by them alone
