@@ -314,7 +314,7 @@ class TestCommand:
             ("model = 'direction'", ["--modes", 8], "unknown setting 'modes'"),
             ("model = 'direction'\nepoch = 3", [], "unknown setting 'epoch'; did you mean 'epochs'?"),
             ("model = 'direction'\ndimension = 4", [], "dimension = 4 is not valid"),
-            ("name = 'x'", [], "has model = None; write 'direction' or 'pinn', or run `sciml generate` first"),
+            ("name = 'x'", [], "has model = None; write 'direction', 'pinn' or 'lpinn', or run `sciml generate` first"),
             ("model = ", [], "cannot be read as TOML"),
         ],
     )
