@@ -76,6 +76,15 @@ def test_what_petsc_writes_is_read_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["PETSc 9.9 GAMG CG"][1].x, 6 * b)
 
 
+def test_a_petsc_that_fails_is_told_and_not_left_out(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!{sys.executable}\nimport sys\nsys.exit(None if sys.argv[1] == '-c' else 'out of memory in KSPSolve')\n")
+    stand_in.chmod(0o755)
+    A, b, _ = system(6)
+    with pytest.raises(RuntimeError, match="did not solve the systems: out of memory in KSPSolve"):
+        petsc.solve([(A, b)], rtol=1e-8, python=str(stand_in))
+
+
 def test_calls_are_timed_in_turns() -> None:
     order: list[str] = []
     taken = timing.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)

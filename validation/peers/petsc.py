@@ -48,7 +48,7 @@ def missing(python: str = sys.executable) -> str | None:
 def solve(systems: Systems, *, rtol: float, python: str = sys.executable) -> dict[str, list[PeerSolve]]:
     """Solve symmetric positive definite systems by multigrid; an empty dict where `python` cannot import petsc4py.
 
-    The keys name the method with its version; a method that this PETSc lacks has none.
+    The keys name the method with its version; a method that this PETSc lacks has none. Raises RuntimeError where PETSc fails.
     """
     return _run(systems, MULTIGRID, rtol, 500, python)
 
@@ -87,8 +87,11 @@ def _run(systems: Systems, methods: Mapping[str, tuple[str, str]], rtol: float, 
         ]
         try:
             subprocess.run(command, env=environment, capture_output=True, check=True, cwd=folder)
-        except (OSError, subprocess.CalledProcessError):
-            return {}
+        except (OSError, subprocess.CalledProcessError) as error:
+            if missing(python) is not None:
+                return {}
+            said = (getattr(error, "stderr", b"") or b"").decode(errors="replace").strip().splitlines()
+            raise RuntimeError(f"PETSc is there but did not solve the systems: {said[-1] if said else error}") from error
         with np.load(target, allow_pickle=False) as found:
             version = f"PETSc {found['version']}"
             return {
